@@ -1,0 +1,262 @@
+"""The desk: what agents ask the platform to do. One object serves one turn of one session.
+
+Each effect carries an origin made of session, turn and place in the turn, so that a turn which is acted on
+again after a crash finds what it did instead of doing it twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apps.agents.models import Claim, Persona, Session
+from apps.agents.personas import role_resolve, roles_of
+from apps.agents.proof import claim_create, review_create
+from apps.agents.seat import Seat
+from apps.agents.services import message_send, note_remember
+from apps.beads.models import Bead
+from apps.beads.services import bead_create
+from apps.core.errors import BadInput, Conflict, NotFound
+from apps.decisions.models import Decision
+from apps.decisions.services import decision_decide, decision_request
+
+if TYPE_CHECKING:
+    from apps.agents.actions import (
+        AskQuestion,
+        CreateBead,
+        Decide,
+        Delegate,
+        Done,
+        Remember,
+        RequestDecision,
+        SendMessage,
+        SubmitReview,
+        UpdateBead,
+    )
+
+MAX_PLAN_BEADS = 200
+
+
+class PlatformDesk:
+    """Implements `apps.agents.actions.Desk`; `waits_for` and `claim_id` tell the loop what a turn led to."""
+
+    def __init__(self, seat: Seat, *, turn: int, run_id: int | None) -> None:
+        self.seat, self.session, self.turn, self.run_id = seat, seat.session, turn, run_id
+        self.waits_for: int | None = None
+        self.claim_id: int | None = None
+
+    def _origin(self, index: int) -> str:
+        return f"session:{self.session.pk}:{self.turn}:{index}"
+
+    def _beads(self) -> Any:
+        return Bead.objects.filter(project_id=self.session.project_id)
+
+    # -- planning ----------------------------------------------------------------------------------
+
+    def bead_create(self, action: CreateBead, index: int) -> str:
+        if self.session.kind == Session.Kind.PLAN:
+            return self._draft(action, index)
+        blockers = [self._find(reference) for reference in action.blocked_by]
+        bead = bead_create(
+            project=self.session.project,
+            title=action.title,
+            type=action.type,
+            description=action.description,
+            acceptance=action.acceptance,
+            priority=action.priority,
+            role=self._role(action.role),
+            parent=self._find(action.parent) if action.parent else None,
+            blocked_by=blockers,
+            labels=["discovered"],
+            origin=self._origin(index),
+            actor=self.session.agent.name,
+        )
+        return f"Created {bead.key}: {bead.title}. It is worked on when its turn comes."
+
+    def _draft(self, action: CreateBead, index: int) -> str:
+        """A bead of a plan: references stay as they are until the whole plan is checked."""
+        origin = self._origin(index)
+        same = self._beads().filter(title__iexact=action.title.strip()).exclude(origin=origin).first()
+        if same is not None:
+            raise Conflict(
+                f"There is a bead {same.key} titled {same.title!r} already.", hint="Use update_bead."
+            )
+        if self._beads().count() >= MAX_PLAN_BEADS:
+            raise Conflict(f"A plan has at most {MAX_PLAN_BEADS} beads.", hint="Make the stories larger.")
+        bead = bead_create(
+            project=self.session.project,
+            title=action.title,
+            type=action.type,
+            description=action.description,
+            acceptance=action.acceptance,
+            priority=action.priority,
+            role=action.role,
+            status=Bead.Status.DEFERRED,
+            origin=origin,
+            actor=self.session.agent.name,
+        )
+        self._redraft(
+            bead,
+            {
+                "parent": action.parent or "",
+                "blocked_by": list(action.blocked_by),
+                "requirements": list(action.requirements),
+                "ref": action.ref or "",
+                "paths": list(action.paths),
+            },
+        )
+        return f"Planned {bead.key}: {bead.title}"
+
+    def _redraft(self, bead: Bead, draft: dict[str, Any]) -> None:
+        Bead.objects.filter(pk=bead.pk).update(draft={**bead.draft, **draft})
+
+    def bead_update(self, action: UpdateBead) -> str:
+        if self.session.kind != Session.Kind.PLAN:
+            raise BadInput(
+                "Beads are changed in planning only.", hint="Create a new bead, or send a message."
+            )
+        bead = self._find(action.bead)
+        given = action.model_dump(exclude_unset=True, exclude={"bead"})
+        if given.pop("drop", False):
+            Bead.objects.filter(pk=bead.pk, status=Bead.Status.DEFERRED).delete()
+            return f"Dropped {bead.key} from the plan."
+        references: dict[str, Any] = {
+            key: given.pop(key) for key in ("parent", "blocked_by", "requirements") if key in given
+        }
+        given = {key: value for key, value in given.items() if key in PLAN_FIELDS and value is not None}
+        if given:
+            Bead.objects.filter(pk=bead.pk, status=Bead.Status.DEFERRED).update(**given)
+        if references:
+            self._redraft(bead, references)
+        return f"Changed {bead.key}: {', '.join([*given, *references]) or 'nothing'}."
+
+    def _find(self, reference: str) -> Bead:
+        """A bead of this project by key, ref or title."""
+        wanted = reference.strip()
+        beads = self._beads()
+        found = (
+            beads.filter(key__iexact=wanted).first()
+            or beads.filter(title__iexact=wanted).first()
+            or next((bead for bead in beads.exclude(draft={}) if bead.draft.get("ref") == wanted), None)
+        )
+        if found is None:
+            raise NotFound(
+                f"There is no bead {wanted!r} in this project.", hint="Give its key or its exact title."
+            )
+        return found  # type: ignore[no-any-return]
+
+    def _role(self, name: str) -> str:
+        role = role_resolve(name, roles_of(Persona.objects.all()))
+        if role is None:
+            raise BadInput(f"There is no role {name!r} in this team.")
+        return role
+
+    def bead_delegate(self, action: Delegate, index: int) -> str:
+        bead = bead_create(
+            project=self.session.project,
+            title=action.title,
+            description=action.description,
+            acceptance=action.acceptance,
+            role=self._role(action.role),
+            parent=self.session.bead.parent if self.session.bead else None,
+            labels=["delegated"],
+            origin=self._origin(index),
+            actor=self.session.agent.name,
+        )
+        return f"Delegated as {bead.key} to {bead.role}. You need not wait for it."
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def question_ask(self, action: AskQuestion, index: int) -> str:
+        options = [{"key": option, "label": option} for option in action.options or ()]
+        return self._ask(action.question, options, "", "", index)
+
+    def decision_request(self, action: RequestDecision, index: int) -> str:
+        options = [option.model_dump(exclude_none=True) for option in action.options]
+        return self._ask(action.question, options, action.recommendation or "", action.context or "", index)
+
+    def _ask(
+        self, question: str, options: list[dict[str, str]], recommendation: str, context: str, index: int
+    ) -> str:
+        decision = decision_request(
+            project=self.session.project,
+            bead=self.session.bead,
+            question=question,
+            options=options,
+            recommendation=recommendation,
+            context=context,
+            requester=self.session.agent.name,
+            run_id=self.run_id,
+            origin=self._origin(index),
+        )
+        self.waits_for = decision.pk
+        return "Asked. You get the answer as the next message."
+
+    def message_send(self, action: SendMessage) -> str:
+        role = self._role(action.to_role)
+        message_send(session=self.session, to_role=role, subject=action.subject, body=action.body)
+        return f"Sent; the next session of {role} reads it."
+
+    def note_remember(self, action: Remember) -> str:
+        note_remember(session=self.session, text=action.note)
+        return "Remembered for later sessions of this project."
+
+    # -- finishing ---------------------------------------------------------------------------------
+
+    def work_claim(self, action: Done) -> str:
+        if self.session.kind == Session.Kind.PLAN:
+            return "The platform checks the plan now."
+        commit = self.seat.keep()
+        changed = [path for _, path in self.seat.hub.changed(self.session.base_commit, commit)]
+        if marked := self.seat.workspace().conflict_markers(changed):
+            raise Conflict(
+                f"Conflict markers are left in {', '.join(marked)}.",
+                hint="Resolve them, then call done again.",
+            )
+        if self.session.kind == Session.Kind.EXPAND:
+            if not any(path.startswith("plans/") for path in changed):
+                raise Conflict("plans/PRD.md is not written yet.", hint="Write it with write_file.")
+            return "The platform keeps plans/PRD.md."
+        claim = claim_create(
+            session=self.session,
+            commit=commit,
+            tree=self.seat.hub.tree(commit),
+            summary=action.summary,
+            origin_turn=self.turn,
+        )
+        self.claim_id = claim.pk
+        return f"Claim {claim.number} is kept at {commit[:10]}; the platform verifies it on a clean checkout."
+
+    def review_submit(self, action: SubmitReview) -> str:
+        claim = Claim.objects.filter(bead=self.session.bead).order_by("-number").first()
+        if claim is None:
+            raise NotFound("There is no claim to review.")
+        criteria = [criterion.model_dump(exclude_none=True) for criterion in action.criteria]
+        unmet = [c["criterion"] for c in criteria if not c["met"]]
+        if action.verdict == "approve" and unmet:
+            raise BadInput(
+                f"You approve although this is not met: {'; '.join(unmet)}.",
+                hint="Reject, or say that it is met.",
+            )
+        review_create(
+            session=self.session,
+            claim=claim,
+            verdict=action.verdict,
+            comments=action.comments,
+            criteria=criteria,
+        )
+        return f"Review recorded: {action.verdict}."
+
+    def decision_decide(self, action: Decide) -> str:
+        decision = Decision.objects.select_related("project").get(pk=self.session.decision_id or 0)
+        if decision.status != Decision.Status.OPEN:
+            return "It was answered already."
+        decision_decide(
+            decision=decision,
+            choice=action.choice,
+            rationale=action.rationale,
+            decider=self.session.agent.name,
+        )
+        return "Decided."
+
+
+PLAN_FIELDS = ("title", "type", "description", "acceptance", "priority", "role")

@@ -1,0 +1,10 @@
+"""Commands of agents and checks run here: bubblewrap, limits, an empty environment, and an end for sure."""
+
+from __future__ import annotations
+
+from apps.agents.sandbox.box import Sandbox
+from apps.agents.sandbox.plan import Limits
+from apps.agents.sandbox.status import SandboxStatus, sandbox_status
+from apps.agents.sandbox.tools import sandbox_modules, sandbox_tools
+
+__all__ = ["Limits", "Sandbox", "SandboxStatus", "sandbox_modules", "sandbox_status", "sandbox_tools"]

@@ -1,0 +1,91 @@
+"""The sandbox as the rest of the platform knows it: run a command, get its result."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apps.agents.git import disk
+from apps.agents.results import CommandResult
+from apps.agents.sandbox.owner import own
+from apps.agents.sandbox.plan import Limits, Plan, bare, boxed
+from apps.agents.sandbox.process import Outcome, execute
+from apps.agents.sandbox.status import drop_to, sandbox_status
+from apps.core.errors import BadInput, Unavailable
+
+TIMED_OUT = 124  # as timeout(1) has it
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Commands of one session. `session` picks the unprivileged user when the platform is root."""
+
+    session: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def uid(self) -> int | None:
+        """Who owns files that commands may change; None: the platform's own user."""
+        return drop_to(self.session)
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        root: Path,
+        timeout: float = 300,
+        network: bool = False,
+        read_only: bool = False,
+    ) -> CommandResult:
+        """Run `command` (a string for a shell, or a program and its arguments) with `root` as its directory.
+
+        Only `root` (unless `read_only`) and memory-backed scratch space can be written; nothing a command
+        started outlives it. A command that fails is a result; Unavailable says that none could be started.
+        """
+        status = sandbox_status()
+        if not status.available:
+            raise Unavailable(f"Commands cannot run: {status.reason}", hint=status.fix)
+        if not root.is_dir():
+            raise BadInput(f"{root} is not a directory.")
+        words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        if status.program is None:
+            plan = bare(words, root=root, uid=self.uid, limits=self.limits, seconds=timeout)
+        else:
+            plan = boxed(
+                words, bwrap=status.program, root=root, uid=self.uid, limits=self.limits, seconds=timeout,
+                network=network, read_only=read_only,
+            )  # fmt: skip
+        self._hand_over(root)
+        shown = command if isinstance(command, str) else shlex.join(command)
+        return self._result(shown, self._execute(plan, timeout), status.kind)
+
+    def _hand_over(self, root: Path) -> None:
+        """A directory that the platform made as root would not be writable for the command."""
+        uid = self.uid
+        if uid is not None and root.stat().st_uid != uid:
+            with disk(root):
+                own(root, uid)
+
+    def _execute(self, plan: Plan, timeout: float) -> Outcome:
+        with disk(Path("/dev/null")):
+            outcome = execute(plan, seconds=timeout, limits=self.limits)
+        if not outcome.started:
+            said = outcome.kept.text().strip().splitlines()
+            raise Unavailable(f"The sandbox did not start: {said[-1] if said else 'no message'}")
+        return outcome
+
+    def _result(self, command: str, outcome: Outcome, kind: str) -> CommandResult:
+        text = outcome.kept.text()
+        if outcome.flooded:
+            text += f"\n[stopped after writing more than {self.limits.flood} bytes]\n"
+        return CommandResult(
+            command=command,
+            exit_code=TIMED_OUT if outcome.timed_out else outcome.exit_code,
+            output=text,
+            duration_ms=outcome.duration_ms,
+            timed_out=outcome.timed_out,
+            truncated=outcome.kept.truncated,
+            sandbox=kind,
+        )

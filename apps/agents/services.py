@@ -1,0 +1,279 @@
+"""Writes to agents, sessions and turns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.agents.models import Agent, Message, Note, Persona, Session, Turn
+from apps.beads.models import Bead
+from apps.core.errors import Conflict, NotFound
+from apps.core.sql import execute_all, insert_all
+from apps.core.states import move
+from apps.events.bus import Fact, emit, emit_all
+from apps.projects.models import Project
+
+BUSY = {Agent.Status.WORKING, Agent.Status.DECIDING, Agent.Status.BLOCKED}
+
+
+@dataclass(frozen=True)
+class Post:
+    """Work for one agent of a role."""
+
+    role: str
+    bead: Bead | None = None
+
+
+def agent_acquire(*, project: Project, role: str, bead: Bead | None = None) -> Agent:
+    """An idle agent of that role, set to working; a new one joins the team when all of them are busy."""
+    return agents_acquire(project=project, posts=[Post(role, bead)])[0]
+
+
+@transaction.atomic
+def agents_acquire(
+    *, project: Project, posts: Sequence[Post], personas: Mapping[str, Persona] | None = None
+) -> list[Agent]:
+    """An agent for each post, with its persona: an idle one set to working, else a new member of the team.
+
+    The caller limits how many work at once; this only makes sure that no agent does two things.
+    """
+    roles = {post.role for post in posts}
+    idle: dict[str, list[Agent]] = {role: [] for role in roles}
+    rows = Agent.objects.filter(project=project, role__in=roles, status=Agent.Status.IDLE)
+    free = rows.select_related("persona").select_for_update(of=("self",), skip_locked=True)
+    for agent in free.order_by("-id"):
+        idle[agent.role].append(agent)
+    found = [idle[post.role].pop() if idle[post.role] else None for post in posts]
+    _set_to_work([(agent, post.bead) for agent, post in zip(found, posts, strict=True) if agent is not None])
+    missing = [post for agent, post in zip(found, posts, strict=True) if agent is None]
+    spawned = iter(_agents_spawn(project, missing, personas or personas_of(roles)) if missing else ())
+    return [agent or next(spawned) for agent in found]
+
+
+def _set_to_work(taken: Sequence[tuple[Agent, Bead | None]]) -> None:
+    now = timezone.now()
+    moved = execute_all(
+        "UPDATE agents_agent SET status = 'working', current_bead_id = %s, last_active_at = %s,"
+        " updated_at = %s WHERE id = %s AND status = 'idle'",
+        [(bead.pk if bead else None, now, now, agent.pk) for agent, bead in taken],
+    )
+    if moved != len(taken):
+        raise Conflict("An idle agent was taken by somebody else.", hint="Try again.")
+    for agent, _ in taken:
+        agent.status = Agent.Status.WORKING
+
+
+def _agents_spawn(project: Project, posts: Sequence[Post], personas: Mapping[str, Persona]) -> list[Agent]:
+    roles = {post.role for post in posts}
+    for role in sorted(roles - personas.keys()):
+        raise NotFound(
+            f"There is no persona for the role {role!r}.", hint="Add personas/<group>/<name>/SKILL.md."
+        )
+    # Two spawns at once must not take the same name.
+    Project.objects.select_for_update(no_key=True).values_list("pk").get(pk=project.pk)
+    counts = Counter(Agent.objects.filter(project=project, role__in=roles).values_list("role", flat=True))
+    agents = []
+    for post in posts:
+        counts[post.role] += 1
+        persona, number = personas[post.role], counts[post.role]
+        title = persona.metadata.get("title") or post.role.replace("-", " ").capitalize()
+        agent = Agent(
+            project=project,
+            persona=persona,
+            role=post.role,
+            name=title if number == 1 else f"{title} {number}",
+            status=Agent.Status.WORKING,
+            current_bead=post.bead,
+            last_active_at=timezone.now(),
+        )
+        agents.append(agent)
+    insert_all(agents)
+    emit_all(
+        Fact(
+            "agent.spawned",
+            organization_id=project.organization_id,
+            project_id=project.pk,
+            subject=f"agent:{agent.pk}",
+            actor="loom",
+            data={"name": agent.name, "role": agent.role},
+        )
+        for agent in agents
+    )
+    return agents
+
+
+def personas_of(roles: Collection[str]) -> dict[str, Persona]:
+    """The persona of each role that has one; of several the first by name."""
+    return {persona.role: persona for persona in Persona.objects.filter(role__in=roles).order_by("-name")}
+
+
+@transaction.atomic
+def agent_release(*, agent_id: int) -> None:
+    """The agent has nothing to do any more; a paused one stays paused."""
+    freed = move(
+        Agent.objects.filter(pk=agent_id),
+        to=Agent.Status.IDLE,
+        allowed=BUSY,
+        current_bead=None,
+        current_action="",
+    )
+    if freed:
+        agent = Agent.objects.select_related("project").get(pk=agent_id)
+        emit(
+            "agent.idle",
+            organization_id=agent.project.organization_id,
+            project_id=agent.project_id,
+            subject=f"agent:{agent.pk}",
+            actor=agent.name,
+        )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A session to open; `origin` makes it repeatable, `messages` are the pinned ones it begins with."""
+
+    agent: Agent
+    kind: str
+    origin: str
+    messages: list[dict[str, Any]]
+    actions: Sequence[str]
+    base_commit: str
+    bead: Bead | None = None
+    decision_id: int | None = None
+
+
+@transaction.atomic
+def sessions_open(
+    *, project: Project, openings: Sequence[Opening], native_tools: bool = True
+) -> list[Session]:
+    """Open sessions; one whose origin was used before is the session opened then."""
+    origins = [opening.origin for opening in openings]
+    known = {session.origin: session for session in Session.objects.filter(origin__in=origins)}
+    fresh = [
+        Session(
+            project=project,
+            bead=opening.bead,
+            agent=opening.agent,
+            kind=opening.kind,
+            origin=opening.origin,
+            opening=opening.messages,
+            actions=list(opening.actions),
+            base_commit=opening.base_commit,
+            decision_id=opening.decision_id,
+            native_tools=native_tools,
+        )
+        for opening in openings
+        if opening.origin not in known
+    ]
+    insert_all(fresh)
+    emit_all(
+        _fact(session, "session.opened", project.organization_id, session.agent.name) for session in fresh
+    )
+    known |= {session.origin: session for session in fresh}
+    return [known[origin] for origin in origins]
+
+
+@transaction.atomic
+def session_end(*, session: Session, reason: str, detail: str = "") -> bool:
+    """End a session for a named reason and free its agent; False if it had ended already."""
+    ended = move(
+        Session.objects.filter(pk=session.pk),
+        to=Session.Status.ENDED,
+        allowed={Session.Status.OPEN},
+        reason=reason[:40],
+        reason_detail=detail,
+        ended_at=timezone.now(),
+    )
+    if ended:
+        _tell(session, "session.ended", session.project.organization_id, session.agent.name, reason=reason)
+        agent_release(agent_id=session.agent_id)
+    return ended
+
+
+def _tell(session: Session, kind: str, organization_id: int, actor: str, **data: Any) -> None:
+    emit_all([_fact(session, kind, organization_id, actor, **data)])
+
+
+def _fact(session: Session, kind: str, organization_id: int, actor: str, **data: Any) -> Fact:
+    return Fact(
+        kind,
+        organization_id=organization_id,
+        project_id=session.project_id,
+        bead_id=session.bead_id,
+        subject=f"session:{session.pk}",
+        actor=actor,
+        data={"session_kind": session.kind, **data},
+    )
+
+
+def turn_add(*, session: Session, turn: Turn, organization_id: int, doing: str) -> None:
+    """Append a reply to the conversation; inside the transaction that settles its cost."""
+    turn.save(force_insert=True)
+    Session.objects.filter(pk=session.pk).update(
+        turn_count=turn.number,
+        prompt_tokens=F("prompt_tokens") + turn.prompt_tokens,
+        completion_tokens=F("completion_tokens") + turn.completion_tokens,
+        cost_microusd=F("cost_microusd") + turn.cost_microusd,
+        updated_at=turn.created_at,
+    )
+    Agent.objects.filter(pk=session.agent_id).update(
+        current_action=doing[:200], last_active_at=turn.created_at
+    )
+    _tell(
+        session,
+        "turn.replied",
+        organization_id,
+        session.agent.name,
+        turn=turn.number,
+        actions=[action["name"] for action in turn.actions],
+        error=turn.error[:500],
+    )
+
+
+def turn_finish(
+    *,
+    session: Session,
+    number: int,
+    results: list[dict[str, Any]],
+    outcome: list[dict[str, Any]],
+    commit: str,
+    organization_id: int,
+) -> None:
+    """Keep what the actions of a turn gave; inside the transaction that finishes its step."""
+    Turn.objects.filter(session_id=session.pk, number=number).update(
+        results=results, outcome=outcome, commit=commit, acted_at=timezone.now()
+    )
+    if commit:
+        Session.objects.filter(pk=session.pk).update(head_commit=commit)
+    _tell(
+        session,
+        "turn.acted",
+        organization_id,
+        session.agent.name,
+        turn=number,
+        outcome=[{"name": one["name"], "ok": one["ok"]} for one in outcome],
+    )
+
+
+@transaction.atomic
+def message_send(*, session: Session, to_role: str, subject: str, body: str) -> Message:
+    message, created = Message.objects.get_or_create(
+        project_id=session.project_id, session=session, to_role=to_role, subject=subject[:200], body=body
+    )
+    if created:
+        _tell(session, "agent.message", session.project.organization_id, session.agent.name, to=to_role)
+    return message
+
+
+@transaction.atomic
+def note_remember(*, session: Session, text: str) -> Note:
+    note, _ = Note.objects.get_or_create(
+        project_id=session.project_id, text=text.strip()[:2000], defaults={"session": session}
+    )
+    return note

@@ -1,0 +1,323 @@
+"""Writes to beads and their dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from apps.beads.graph import find_cycle
+from apps.beads.models import WORKABLE, Bead, Dependency
+from apps.core.errors import BadInput, Conflict
+from apps.core.sql import execute_all
+from apps.core.states import move
+from apps.engine.models import Run
+from apps.events.bus import Fact, emit, emit_all
+from apps.projects.models import Project, Requirement
+
+TITLE_CHARS = 500
+TEXTS = ("title", "type", "description", "acceptance", "priority", "role", "labels")
+
+
+def _fact(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> Fact:
+    return Fact(
+        kind,
+        organization_id=bead.project.organization_id,
+        project_id=bead.project_id,
+        bead_id=bead.pk,
+        subject=f"bead:{bead.key}",
+        actor=actor,
+        data={"title": bead.title, **data},
+    )
+
+
+def _tell(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> None:
+    emit_all([_fact(bead, kind, actor=actor, **data)])
+
+
+@transaction.atomic
+def bead_create(
+    *,
+    project: Project,
+    title: str,
+    type: str = Bead.Type.TASK,  # noqa: A002 - the field's own word
+    description: str = "",
+    acceptance: Iterable[str] = (),
+    priority: int = 2,
+    role: str = "",
+    parent: Bead | None = None,
+    blocked_by: Iterable[Bead] = (),
+    requirements: Iterable[Requirement] = (),
+    labels: Iterable[str] = (),
+    status: str = Bead.Status.OPEN,
+    origin: str = "",
+    actor: str = "",
+) -> Bead:
+    """A new bead; with an `origin` that was used before, the bead made then."""
+    _check(title=title, type=type, priority=priority)
+    if status not in {Bead.Status.OPEN, Bead.Status.DEFERRED}:
+        raise BadInput("A new bead is open or deferred.")
+    requirements = list(requirements)
+    if any(row.project_id != project.pk for row in (*requirements, *([parent] if parent else ()))):
+        raise BadInput("The parent and the requirements of a bead belong to its own project.")
+    number = Project.objects.locked(project.pk).bead_counter + 1
+    if origin and (known := Bead.objects.filter(project=project, origin=origin).first()):
+        return known
+    Project.objects.filter(pk=project.pk).update(bead_counter=number)
+    bead = Bead.objects.create(
+        project=project,
+        key=f"{project.bead_prefix}-{number}",
+        title=title.strip()[:TITLE_CHARS],
+        type=type,
+        description=description,
+        acceptance=list(acceptance),
+        priority=priority,
+        role=role,
+        parent=parent,
+        labels=list(labels),
+        status=status,
+        origin=origin,
+    )
+    bead.requirements.set(requirements)
+    _tell(bead, "bead.created", actor=actor, type=bead.type)
+    for blocker in blocked_by:
+        dependency_add(bead=bead, blocker=blocker, actor=actor)
+    if parent is not None:
+        _reopen_epic(parent.pk, actor=actor)
+    _announce_ready([bead.pk])
+    return bead
+
+
+def _check(*, title: str, type: str, priority: int) -> None:  # noqa: A002 - the field's own word
+    if not title.strip():
+        raise BadInput("A bead needs a title.")
+    if type not in Bead.Type.values:
+        raise BadInput(
+            f"{type!r} is no type of bead.", hint="Use one of: " + ", ".join(Bead.Type.values) + "."
+        )
+    if not 0 <= priority <= 4:
+        raise BadInput("A priority goes from 0 (critical) to 4 (backlog).")
+
+
+@transaction.atomic
+def bead_update(*, bead: Bead, actor: str = "", **changes: Any) -> None:
+    """Change what a bead says; its status, place and history have services of their own."""
+    if refused := sorted(set(changes) - set(TEXTS)):
+        raise BadInput(f"{', '.join(refused)} of a bead cannot be set.")
+    _check(
+        title=changes.get("title", bead.title),
+        type=changes.get("type", bead.type),
+        priority=changes.get("priority", bead.priority),
+    )
+    if "title" in changes:
+        changes["title"] = changes["title"].strip()[:TITLE_CHARS]
+    if changes:
+        Bead.objects.filter(pk=bead.pk).update(**changes, updated_at=timezone.now())
+        _tell(bead, "bead.updated", actor=actor, fields=sorted(changes))
+
+
+@transaction.atomic
+def dependency_add(*, bead: Bead, blocker: Bead, actor: str = "") -> Dependency:
+    """`bead` waits for `blocker`; refuses other projects and cycles."""
+    if bead.project_id != blocker.project_id:
+        raise BadInput("Beads of two projects cannot block each other.")
+    # One writer of edges per project at a time: two edges that close a cycle only together are both seen.
+    Project.objects.locked(bead.project_id)
+    edges = _edges(bead.project_id)
+    edges.setdefault(bead.pk, []).append(blocker.pk)
+    if cycle := find_cycle(edges):
+        keys = dict(Bead.objects.filter(pk__in=cycle).values_list("pk", "key"))
+        path = " → ".join(keys[pk] for pk in cycle)
+        raise Conflict(f"{bead.key} cannot wait for {blocker.key}: that would be a circle ({path}).")
+    dependency, created = Dependency.objects.get_or_create(
+        bead=bead, blocker=blocker, kind=Dependency.Kind.BLOCKS
+    )
+    if created:
+        _tell(bead, "bead.blocked_by", actor=actor, blocker=blocker.key)
+    return dependency
+
+
+def _edges(project_id: int) -> dict[int, list[int]]:
+    """What each bead of a project waits for; an epic waits for the beads below it."""
+    blockers = Dependency.objects.filter(bead__project_id=project_id, kind=Dependency.Kind.BLOCKS)
+    children = Bead.objects.filter(project_id=project_id, parent__type=Bead.Type.EPIC).order_by()
+    edges: dict[int, list[int]] = {}
+    for from_id, to_id in blockers.values_list("bead_id", "blocker_id"):
+        edges.setdefault(from_id, []).append(to_id)
+    for parent_id, child_id in children.values_list("parent_id", "pk"):
+        edges.setdefault(parent_id or 0, []).append(child_id)
+    return edges
+
+
+@transaction.atomic
+def beads_activate(*, project: Project, actor: str = "") -> int:
+    """Open every deferred bead of an approved plan; how many."""
+    Project.objects.locked(project.pk)
+    deferred = Bead.objects.filter(project=project, status=Bead.Status.DEFERRED).order_by("pk")
+    ids = list(deferred.select_for_update(no_key=True).values_list("pk", flat=True))
+    Bead.objects.filter(pk__in=ids).update(status=Bead.Status.OPEN, updated_at=timezone.now())
+    emit(
+        "plan.activated",
+        organization_id=project.organization_id,
+        project_id=project.pk,
+        subject=f"project:{project.slug}",
+        actor=actor,
+        beads=len(ids),
+    )
+    _announce_ready(ids)
+    return len(ids)
+
+
+def _announce_ready(bead_ids: Iterable[int]) -> None:
+    """Say which of these are ready. The project is locked: of two last blockers one sees the other closed."""
+    ready = (
+        Bead.objects.filter(pk__in=bead_ids)
+        .ready()
+        .select_related("project")
+        .defer("project__prd", "description")
+    )
+    emit_all(_fact(bead, "bead.ready", priority=bead.priority, role=bead.role) for bead in ready)
+
+
+@transaction.atomic
+def bead_claim(*, bead: Bead, agent: str) -> bool:
+    """Give a ready bead to an agent; False if it is not ready any more."""
+    won = move(
+        Bead.objects.ready().filter(pk=bead.pk),
+        to=Bead.Status.IN_PROGRESS,
+        allowed={Bead.Status.OPEN},
+        stage=Bead.Stage.WORKING,
+        assigned_to=agent,
+        attempts=F("attempts") + 1,
+        started_at=Coalesce(F("started_at"), Value(timezone.now())),
+    )
+    if won:
+        _tell(bead, "bead.assigned", actor=agent, agent=agent)
+    return won
+
+
+@transaction.atomic
+def beads_claim(*, claims: Sequence[tuple[Bead, str]]) -> None:
+    """Give open beads to the agents beside them, all or none; Conflict if one is not open any more."""
+    now = timezone.now()
+    moved = execute_all(
+        "UPDATE beads_bead SET status = 'in_progress', stage = 'working', assigned_to = %s,"
+        " attempts = attempts + 1, started_at = COALESCE(started_at, %s), updated_at = %s"
+        " WHERE id = %s AND status = 'open'",
+        [(agent, now, now, bead.pk) for bead, agent in claims],
+    )
+    if moved != len(claims):
+        raise Conflict("A bead was taken or changed by somebody else.", hint="Try again.")
+    emit_all(_fact(bead, "bead.assigned", actor=agent, agent=agent) for bead, agent in claims)
+
+
+@transaction.atomic
+def bead_stage(*, bead: Bead, stage: str, actor: str = "") -> None:
+    """Say where the work stands; only while it is in progress."""
+    changed = Bead.objects.filter(pk=bead.pk, status=Bead.Status.IN_PROGRESS).exclude(stage=stage)
+    if changed.update(stage=stage, updated_at=timezone.now()):
+        _tell(bead, "bead.stage", actor=actor, stage=stage)
+
+
+@transaction.atomic
+def bead_block(*, bead: Bead, reason: str, actor: str = "") -> None:
+    """Stop work on a bead until a person decides; the reason is what they read."""
+    if move(
+        Bead.objects.filter(pk=bead.pk),
+        to=Bead.Status.BLOCKED,
+        allowed={Bead.Status.IN_PROGRESS, Bead.Status.OPEN},
+        blocked_reason=reason,
+        stage=Bead.Stage.NONE,
+    ):
+        _tell(bead, "bead.blocked", actor=actor, reason=reason)
+
+
+@transaction.atomic
+def bead_reopen(*, bead: Bead, reason: str = "", actor: str = "") -> None:
+    """Make a blocked, deferred or closed bead workable again, and its epic with it."""
+    Project.objects.locked(bead.project_id)
+    current = Bead.objects.get(pk=bead.pk)
+    at_work = Run.objects.unfinished().filter(bead_id=bead.pk, cancel_requested=False)
+    if current.status == Bead.Status.BLOCKED and at_work.exists():
+        raise Conflict(
+            f"Work on {bead.key} is not over, it waits for an answer.",
+            hint="Answer its open question instead.",
+        )
+    if not move(
+        Bead.objects.filter(pk=bead.pk),
+        to=Bead.Status.OPEN,
+        allowed={Bead.Status.BLOCKED, Bead.Status.CLOSED, Bead.Status.DEFERRED},
+        blocked_reason="",
+        close_reason="",
+        assigned_to="",
+        closed_at=None,
+        stage=Bead.Stage.NONE,
+    ):
+        raise Conflict(f"{bead.key} cannot be reopened: it is {current.status}.")
+    _tell(bead, "bead.reopened", actor=actor, reason=reason)
+    if current.parent_id is not None:
+        _reopen_epic(current.parent_id, actor=actor)
+    _announce_ready([bead.pk])
+
+
+def _reopen_epic(parent_id: int, *, actor: str) -> None:
+    parent = Bead.objects.select_related("project").get(pk=parent_id)
+    if parent.type == Bead.Type.EPIC and parent.status == Bead.Status.CLOSED:
+        bead_reopen(bead=parent, reason="A bead below it is open.", actor=actor)
+
+
+@transaction.atomic
+def bead_close(*, bead: Bead, reason: str, commit: str = "", actor: str = "") -> bool:
+    """Close a bead and make ready what waited for it; False if it was closed already."""
+    # Before anything else: of two last blockers, or last children, the second sees the first as closed.
+    Project.objects.locked(bead.project_id)
+    closed = move(
+        Bead.objects.filter(pk=bead.pk),
+        to=Bead.Status.CLOSED,
+        allowed=set(Bead.Status.values) - {Bead.Status.CLOSED},
+        close_reason=reason,
+        closed_at=timezone.now(),
+        merged_commit=commit,
+        blocked_reason="",
+        stage=Bead.Stage.MERGED if commit else Bead.Stage.NONE,
+    )
+    if not closed:
+        return False
+    _tell(bead, "bead.closed", actor=actor, reason=reason, commit=commit)
+    waiting = bead.dependents.filter(kind=Dependency.Kind.BLOCKS)
+    _announce_ready(waiting.values_list("bead_id", flat=True))
+    _close_finished_epic(bead.pk, actor=actor)
+    return True
+
+
+def _close_finished_epic(child_id: int, *, actor: str) -> None:
+    epics = Bead.objects.filter(children=child_id, type=Bead.Type.EPIC).exclude(status=Bead.Status.CLOSED)
+    epic = epics.select_related("project").first()
+    if epic is not None and not epic.children.exclude(status=Bead.Status.CLOSED).exists():
+        bead_close(bead=epic, reason="Every bead below it is closed.", actor=actor)
+
+
+def project_is_finished(project_id: int) -> bool:
+    """No workable bead is left open."""
+    return (
+        not Bead.objects.filter(project_id=project_id, type__in=WORKABLE)
+        .exclude(status__in=[Bead.Status.CLOSED])
+        .exists()
+    )
+
+
+@transaction.atomic
+def bead_resume(*, bead: Bead, actor: str = "") -> None:
+    """Work on a blocked bead goes on; its run never ended."""
+    if move(
+        Bead.objects.filter(pk=bead.pk),
+        to=Bead.Status.IN_PROGRESS,
+        allowed={Bead.Status.BLOCKED},
+        blocked_reason="",
+        stage=Bead.Stage.WORKING,
+    ):
+        _tell(bead, "bead.resumed", actor=actor)

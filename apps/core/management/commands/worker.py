@@ -1,0 +1,41 @@
+"""The worker process: Celery with a pool of threads, since its work is waiting for models and commands."""
+
+from __future__ import annotations
+
+import warnings
+
+from celery import current_app
+from celery.apps import worker as worker_program
+from celery.concurrency import thread
+from celery.exceptions import SecurityWarning
+from django.core.management.base import BaseCommand
+
+from apps.core.telemetry import telemetry_start
+
+PRELOADED = (worker_program, thread)
+TASK_THREADS = 4  # for sweeps and rings, which are short; the engine's crew has threads of its own
+
+
+class Command(BaseCommand):
+    help = "Advance runs, LOOM_WORKER_THREADS at a time."
+
+    def preload(self) -> None:
+        """Import every app's tasks."""
+        current_app.loader.import_default_modules()
+
+    def handle(self, *args: object, **options: object) -> None:
+        # Said of running as root: messages are JSON, and agents' commands run as another user in a sandbox.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
+        telemetry_start("worker")
+        current_app.worker_main(
+            [
+                "--quiet",
+                "worker",
+                "--pool=threads",
+                f"--concurrency={TASK_THREADS}",
+                "--loglevel=INFO",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+            ]
+        )

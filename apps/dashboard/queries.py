@@ -1,0 +1,359 @@
+"""What the pages show, read in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Case, Count, F, Q, Sum, Value, When, Window
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+
+from apps.accounts.models import Membership, Role
+from apps.agents.models import Agent, Evidence, Review, Session
+from apps.beads.models import WORKABLE, Bead, Dependency
+from apps.decisions.forms import AnswerForm
+from apps.decisions.models import Decision
+from apps.engine.models import Run
+from apps.events.models import Event
+from apps.projects.models import Project, Requirement
+from apps.providers.models import Budget, Call, Provider
+from apps.workflows.prd_flow import run_key
+from apps.workflows.progress import state_of
+from apps.workflows.terminal import SHAPES, TELLERS, say
+
+PROJECTS = 12
+BEADS_PER_PROJECT = 12
+DECISIONS = 20
+EVENTS = 18
+PROOF_ROWS = 1000
+
+PHASES = {
+    "expanding": "reading the PRD",
+    "planning": "planning",
+    "approving": "waiting for the plan's approval",
+    "building": "building",
+    "delivering": "delivering",
+}
+# The beads themselves stand beside the events, and replies are too many.
+TOLD = set(TELLERS) - {"bead.created", "turn.replied"}
+STATE_OF_SHAPE = {shape: state for state, shape in SHAPES.items()}
+ATTENTION = Case(
+    When(status=Bead.Status.BLOCKED, then=Value(0)),
+    When(status=Bead.Status.IN_PROGRESS, then=Value(1)),
+    When(status=Bead.Status.OPEN, then=Value(2)),
+    When(status=Bead.Status.DEFERRED, then=Value(3)),
+    default=Value(4),
+)
+
+
+@dataclass(frozen=True)
+class BeadLine:
+    """`state` is one of open, waiting, working, person, failed, done."""
+
+    bead: Bead
+    state: str
+    words: str
+    agent: str
+    doing: str
+    turns: int
+    cost_microusd: int
+
+
+@dataclass
+class ProjectCard:
+    project: Project
+    state: str
+    words: str
+    error: str
+    total: int
+    merged: int
+    calls: int
+    cost_microusd: int
+    is_nominal: bool  # all of it was the scripted demo's, which nobody is charged for
+    limit_microusd: int | None
+    lines: list[BeadLine] = field(default_factory=list)
+
+    @property
+    def hidden(self) -> int:
+        return max(0, self.total - len(self.lines))
+
+
+@dataclass(frozen=True)
+class Question:
+    decision: Decision
+    form: AnswerForm
+    may_answer: bool
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.decision.deadline < timezone.now()
+
+
+@dataclass(frozen=True)
+class Proof:
+    line: BeadLine
+    evidence: list[Evidence]
+    reviews: list[Review]
+
+
+@dataclass(frozen=True)
+class EventLine:
+    event: Event
+    state: str
+    text: str
+    project: str
+
+
+def newest_event(user: Any) -> int:
+    """The id of the last thing that happened within the user's sight; pages are unchanged while it is."""
+    newest = Event.objects.for_user(user).order_by("-id").values_list("pk", flat=True).first()
+    return newest or 0
+
+
+def projects_of(user: Any) -> list[Project]:
+    projects = Project.objects.for_user(user).select_related("organization").defer("prd")
+    return list(projects.order_by("-id")[:PROJECTS])
+
+
+def agents_at_work(user: Any) -> int:
+    return Agent.objects.for_user(user).filter(status=Agent.Status.WORKING).count()
+
+
+def providers_of(user: Any) -> list[Provider]:
+    return list(Provider.objects.for_user(user).filter(enabled=True).order_by("kind", "name")[:PROJECTS])
+
+
+# -- Projects --------------------------------------------------------------------------------------
+
+
+def project_cards(projects: list[Project]) -> list[ProjectCard]:
+    """A card per project, without beads."""
+    ids = [project.pk for project in projects]
+    merged = Q(status=Bead.Status.CLOSED) & ~Q(merged_commit="")
+    beads = _by_project(
+        Bead.objects.filter(project__in=ids, type__in=WORKABLE)
+        .values("project_id")
+        .annotate(total=Count("pk"), merged=Count("pk", filter=merged))
+        .order_by()
+    )
+    costs = _by_project(
+        Call.objects.filter(project_id__in=ids)
+        .values("project_id")
+        .annotate(calls=Count("pk"), cost=Sum("cost_microusd"), charged=Count("pk", filter=Q(nominal=False)))
+        .order_by()
+    )
+    limits = dict(
+        Budget.objects.filter(scope=Budget.Scope.PROJECT, scope_id__in=ids).values_list(
+            "scope_id", "limit_microusd"
+        )
+    )
+    states = _project_states(projects)
+    cards = []
+    for project in projects:
+        state, words, error = states[project.pk]
+        count, cost = beads.get(project.pk, {}), costs.get(project.pk, {})
+        cards.append(
+            ProjectCard(
+                project=project,
+                state=state,
+                words=words,
+                error=error,
+                total=count.get("total", 0),
+                merged=count.get("merged", 0),
+                calls=cost.get("calls", 0),
+                cost_microusd=cost.get("cost") or 0,
+                is_nominal=cost.get("charged") == 0,
+                limit_microusd=limits.get(project.pk),
+            )
+        )
+    return cards
+
+
+def _by_project(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:
+    return {row["project_id"]: row for row in rows}
+
+
+def _project_states(projects: list[Project]) -> dict[int, tuple[str, str, str]]:
+    """State, words and error by project."""
+    ids = [project.pk for project in projects]
+    runs = {run.key: run for run in Run.objects.filter(key__in=[run_key(pk) for pk in ids])}
+    phases = {
+        event.project_id: event.data.get("phase", "")
+        for event in Event.objects.filter(kind="weave.phase", project_id__in=ids).order_by("id")
+    }
+    asking = set(
+        Decision.objects.open()
+        .filter(project__in=ids, needs_person=True)
+        .values_list("project_id", flat=True)
+    )
+    return {
+        project.pk: _project_state(
+            project,
+            runs.get(run_key(project.pk)),
+            PHASES.get(phases.get(project.pk, ""), "starting"),
+            is_asking=project.pk in asking,
+        )
+        for project in projects
+    }
+
+
+def _project_state(project: Project, run: Run | None, phase: str, *, is_asking: bool) -> tuple[str, str, str]:
+    if run is not None and run.status == Run.Status.FAILED:
+        return "failed", "stopped", run.error
+    if is_asking:
+        return "person", "needs you", ""
+    if run is None:
+        return (
+            ("done", "closed", "") if project.status == Project.Status.CLOSED else ("open", "not started", "")
+        )
+    if run.status == Run.Status.CANCELED:
+        return "failed", "canceled", ""
+    return ("done", "delivered", "") if run.status == Run.Status.DONE else ("working", phase, "")
+
+
+def add_bead_lines(cards: list[ProjectCard]) -> None:
+    """Give each card the beads that want attention first."""
+    place = Window(RowNumber(), partition_by=F("project_id"), order_by=[ATTENTION, "priority", "id"])
+    beads = (
+        Bead.objects.filter(project__in=[card.project.pk for card in cards], type__in=WORKABLE)
+        .annotate(place=place)
+        .filter(place__lte=BEADS_PER_PROJECT)
+        .defer("description", "acceptance", "draft")
+        .order_by("place")
+    )
+    by_project = {card.project.pk: card for card in cards}
+    for line in bead_lines(list(beads)):
+        by_project[line.bead.project_id].lines.append(line)
+
+
+# -- Beads -----------------------------------------------------------------------------------------
+
+
+def bead_lines(beads: list[Bead]) -> list[BeadLine]:
+    ids = [bead.pk for bead in beads]
+    blockers = _open_blockers(ids)
+    agents = {agent.current_bead_id: agent for agent in Agent.objects.filter(current_bead__in=ids)}
+    asked = {row.bead_id: row for row in Decision.objects.open().filter(bead__in=ids).order_by("-id")}
+    spent = {
+        row["bead_id"]: row
+        for row in Session.objects.filter(bead__in=ids)
+        .values("bead_id")
+        .annotate(turns=Sum("turn_count"), cost=Sum("cost_microusd"))
+        .order_by()
+    }
+    lines = []
+    for bead in beads:
+        state, words = _bead_state(bead, blockers[bead.pk], asked.get(bead.pk))
+        agent, used = agents.get(bead.pk), spent.get(bead.pk, {})
+        lines.append(
+            BeadLine(
+                bead=bead,
+                state=state,
+                words=words,
+                agent=agent.name if agent else bead.assigned_to,
+                doing=agent.current_action if agent and state == "working" else "",
+                turns=used.get("turns") or 0,
+                cost_microusd=used.get("cost") or 0,
+            )
+        )
+    return lines
+
+
+def _open_blockers(ids: Collection[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for bead_id, title in (
+        Dependency.objects.filter(bead__in=ids, kind=Dependency.Kind.BLOCKS)
+        .exclude(blocker__status=Bead.Status.CLOSED)
+        .order_by("id")
+        .values_list("bead_id", "blocker__title")
+    ):
+        found[bead_id].append(title)
+    return found
+
+
+def _bead_state(bead: Bead, blockers: list[str], asked: Decision | None) -> tuple[str, str]:
+    """One of the six states, and why it is not running or what it does."""
+    if asked is not None and bead.status != Bead.Status.CLOSED:
+        if asked.needs_person:
+            return "person", f"asks you: {asked.question}"
+        return "waiting", f"asks the decision maker: {asked.question}"
+    state, words = state_of(bead, len(blockers))
+    if state == "waiting" and blockers:
+        more = f" and {len(blockers) - 1} more" if len(blockers) > 1 else ""
+        return state, f"waits for “{blockers[0]}”{more}"
+    return state, words
+
+
+def proofs(lines: list[BeadLine]) -> list[Proof]:
+    """What stands behind the beads that were claimed done, newest claim last."""
+    ids = [line.bead.pk for line in lines]
+    evidence: dict[int, list[Evidence]] = defaultdict(list)
+    reviews: dict[int, list[Review]] = defaultdict(list)
+    for row in Evidence.objects.filter(bead__in=ids).select_related("claim").defer("output")[:PROOF_ROWS]:
+        evidence[row.bead_id].append(row)
+    for review in (
+        Review.objects.filter(bead__in=ids)
+        .select_related("session__agent")
+        .defer("session__opening")[:PROOF_ROWS]
+    ):
+        reviews[review.bead_id].append(review)
+    return [
+        Proof(line, evidence[line.bead.pk], reviews[line.bead.pk])
+        for line in lines
+        if evidence[line.bead.pk] or reviews[line.bead.pk]
+    ]
+
+
+def requirement_counts(project: Project) -> dict[str, int]:
+    """How many there are, and for how many all work is merged."""
+    active = project.requirements.filter(status=Requirement.Status.ACTIVE)
+    unmerged = Bead.objects.filter(project=project, merged_commit="")
+    served = active.filter(beads__isnull=False).exclude(beads__in=unmerged)
+    return {"total": active.count(), "merged": served.distinct().count()}
+
+
+# -- Questions and events --------------------------------------------------------------------------
+
+
+def questions_of(user: Any, project: Project | None = None) -> list[Question]:
+    """Open decisions, those that need a person first."""
+    decisions = Decision.objects.for_user(user).open().select_related("project", "bead")
+    if project is not None:
+        decisions = decisions.filter(project=project)
+    answering = organizations_answered_by(user)
+    return [
+        Question(
+            decision=decision,
+            form=AnswerForm(decision=decision),
+            may_answer=user.is_superuser or decision.project.organization_id in answering,
+        )
+        for decision in decisions.order_by("-needs_person", "deadline", "id")[:DECISIONS]
+    ]
+
+
+def organizations_answered_by(user: Any) -> set[int]:
+    """Where the user is more than a viewer."""
+    memberships = Membership.objects.filter(user_id=user.pk).exclude(role=Role.VIEWER)
+    return set(memberships.values_list("organization_id", flat=True))
+
+
+def event_lines(user: Any, project: Project | None = None) -> list[EventLine]:
+    """The last events worth telling, newest first."""
+    events = Event.objects.for_user(user).filter(kind__in=TOLD)
+    if project is not None:
+        events = events.filter(project_id=project.pk)
+    newest = list(events.order_by("-id")[:EVENTS])
+    names = dict(
+        Project.objects.filter(pk__in={event.project_id for event in newest}).values_list("pk", "name")
+    )
+    lines = []
+    for event in newest:
+        if text := say(event):
+            state = STATE_OF_SHAPE.get(text[0], "waiting")
+            told = text.lstrip("".join(SHAPES.values()) + "─ ")
+            project_name = names.get(event.project_id or 0, "")
+            lines.append(EventLine(event, state, PHASES.get(told, told), project_name))
+    return lines

@@ -1,0 +1,93 @@
+"""The crew: a worker's threads that advance runs, in the order in which they were rung for.
+
+Celery's messages only tell it which runs to look at. Of many that come together a few are taken up at a time,
+until each talks to the outside world: the first is on its way long before the last has begun, and the last
+waits no longer than if all of them had fought for the processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from django.db import Error, close_old_connections, connection, connections
+
+from apps.engine import doorbell, leases, runner
+from apps.engine.pacing import PATIENCE_S, Lanes, paced
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """`size` threads, so as many runs at once. They are daemons: who ends the process says `stop` first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pid = os.getpid()
+        self._waiting: deque[int] = deque()
+        self._busy = 0
+        self._is_stopping = False
+        self._changed = threading.Condition()
+        self._lanes = Lanes(self._changed)
+        self._threads = [
+            threading.Thread(target=self._work, name=f"crew-{number}", daemon=True) for number in range(size)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def is_here(self) -> bool:
+        """Whether the threads live in this process: a fork has the object, but not the threads."""
+        return self._pid == os.getpid() and not self._is_stopping
+
+    def take(self, run_ids: Iterable[int]) -> None:
+        """Look at these runs as soon as threads are free."""
+        with self._changed:
+            self._waiting.extend(run_id for run_id in run_ids if run_id not in self._waiting)
+            self._changed.notify(len(self._waiting))
+
+    def ring(self, run_ids: Sequence[int]) -> None:
+        """The doorbell of this process: what finds no free thread here is told to all workers."""
+        with self._changed:
+            room = self._size - self._busy - len(self._waiting)
+            here = run_ids[: max(0, room)] if self.is_here() and not leases.is_stopping() else []
+            self.take(here)
+        if others := run_ids[len(here) :]:
+            doorbell.ring_celery(others)
+
+    def stop(self) -> None:
+        """Take up nothing more; returns when every run in hand was finished or handed over."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        with suppress(Error):  # whoever comes first finds the database open
+            connection.ensure_connection()
+        while (run_id := self._next()) is not None:
+            try:
+                with paced(self._lanes):
+                    runner.advance(run_id)
+            except Error as error:
+                log.warning("run %s could not be taken up, the sweep will find it: %s", run_id, error)
+            except BaseException:
+                log.exception("run %s could not be advanced", run_id)
+            close_old_connections()
+            with self._changed:
+                self._busy -= 1
+        connections.close_all()
+
+    def _next(self) -> int | None:
+        with self._changed:
+            while not self._is_stopping:
+                if self._waiting and self._lanes.free() > 0:
+                    self._busy += 1
+                    self._lanes.enter()
+                    return self._waiting.popleft()
+                self._changed.wait(PATIENCE_S if self._waiting else None)
+            return None

@@ -1,0 +1,217 @@
+"""The runner: claim a run, call its flow, keep what came of it; and the sweep that finds forgotten runs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import Error, connection, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from apps.core.commit import after_commit
+from apps.core.crash import crashpoint
+from apps.core.storable import storable
+from apps.core.telemetry import span
+from apps.engine import doorbell, leases
+from apps.engine.errors import (
+    Canceled,
+    Diverged,
+    Failure,
+    LeaseLost,
+    Outage,
+    StepFailed,
+    Suspended,
+    is_outage,
+)
+from apps.engine.execution import Execution, executing
+from apps.engine.flow import FLOWS
+from apps.engine.models import Run, Signal
+from apps.engine.rows import run_claim
+from apps.engine.services import run_signal
+from apps.events.bus import emit
+
+RING_AGAIN_AFTER = timedelta(seconds=5)
+RING_AT_LEAST_EVERY = timedelta(seconds=60)
+PAUSE_AFTER_OUTAGE = timedelta(seconds=2)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a flow came to."""
+
+    status: str
+    output: Any = None
+    error: str = ""
+    failed_seq: int | None = None
+
+
+def advance(run_id: int) -> bool:
+    """Take the run if it is due and go on with it as far as it goes; False if somebody else has it."""
+    execution = None if leases.is_stopping() else _claim(run_id)
+    if execution is None:
+        return False
+    run = execution.run
+    story = f"bead:{run.bead_id}" if run.bead_id else run.key
+    with (
+        span(f"run {run.flow}", story=story, loom__run=run.key, loom__attempt=run.attempts),
+        executing(execution),
+        leases.held(run.pk, run.fence),
+    ):
+        _advance(execution)
+    return True
+
+
+def _claim(run_id: int) -> Execution | None:
+    now = timezone.now()
+    run = run_claim(run_id, owner=leases.owner(), now=now, until=now + leases.LEASE)
+    if run is None:
+        return None
+    crashpoint("after_claim")
+    return Execution(run=run, steps={step.seq: step for step in run.steps.all()} if run.attempts > 1 else {})
+
+
+def _advance(execution: Execution) -> None:
+    run = execution.run
+    try:
+        _finish(execution, _call(execution))
+    except Suspended:
+        return
+    except LeaseLost:
+        log.warning("run %s was taken over by another worker", run.key)
+    except Outage as outage:
+        log.warning("the database failed under run %s: %s", run.key, outage.__cause__)
+        _park(execution)
+
+
+def _call(execution: Execution) -> Ending:
+    run = execution.run
+    try:
+        flow = FLOWS.get(run.flow)
+        if flow is None:
+            raise Diverged(f"The flow {run.flow!r} does not exist in this version of Loom.")
+        output = storable(flow.function(**run.input))
+        if execution.seq < max(execution.steps, default=0):
+            raise Diverged(
+                "The flow ended before the last step of its history: the run was started by other code."
+            )
+    except Canceled:
+        return Ending(Run.Status.CANCELED)
+    except Diverged as error:
+        log.error("run %s: %s", run.key, error)
+        return Ending(Run.Status.FAILED, error=str(error))
+    except Exception as error:
+        if is_outage(error):
+            raise Outage from error
+        log.exception("run %s failed", run.key)
+        return Ending(Run.Status.FAILED, error=Failure.of(error).message, failed_seq=_failed_seq(error))
+    return Ending(Run.Status.DONE, output=output)
+
+
+def _failed_seq(error: BaseException | None) -> int | None:
+    """The step that made the flow fail, if it did not fail of itself."""
+    while error is not None:
+        if isinstance(error, StepFailed):
+            return error.seq
+        error = error.__cause__
+    return None
+
+
+def _finish(execution: Execution, ending: Ending) -> None:
+    run, now = execution.run, timezone.now()
+    with execution.transaction():
+        Run.objects.filter(pk=run.pk).update(
+            status=ending.status,
+            output=ending.output,
+            error=ending.error,
+            failed_seq=ending.failed_seq,
+            ended_at=now,
+            updated_at=now,
+            lease_owner="",
+            lease_until=None,
+        )
+        emit(
+            f"run.{ending.status}",
+            organization_id=run.organization_id,
+            project_id=run.project_id,
+            bead_id=run.bead_id,
+            subject=f"run:{run.key}",
+            flow=run.flow,
+            error=ending.error,
+        )
+        if run.parent_id:
+            run_signal(run_id=run.parent_id, name=f"child:{run.pk}", data={"status": ending.status})
+    crashpoint("after_finish")
+
+
+def _park(execution: Execution) -> None:
+    """Leave the run to be taken up again soon, by a worker that reads its rows anew."""
+    try:
+        connection.close()
+        execution.release(Run.Status.WAITING, wake_at=timezone.now() + PAUSE_AFTER_OUTAGE)
+    except (LeaseLost, Error) as error:
+        log.warning("run %s goes on when its lease has run out: %s", execution.run.key, error)
+
+
+# -- the sweep ------------------------------------------------------------------------------------
+
+
+def sweep(limit: int = 500) -> int:
+    """Ring again for every run that should be running and is not; how many. Never runs anything itself."""
+    now = timezone.now()
+    told = Signal.objects.filter(run=OuterRef("pk"), name=OuterRef("waits_for"), consumed_at=None)
+    forgotten = (
+        Run.objects.filter(status=Run.Status.WAITING, wake_at__lte=now),
+        Run.objects.filter(status=Run.Status.RUNNING, lease_until__lt=now),
+        Run.objects.filter(Exists(told), status=Run.Status.WAITING),
+        Run.objects.filter(status=Run.Status.RUNNING, lease_owner__in=_dead_owners()),
+    )
+    return sum(_put_back(runs, limit) for runs in forgotten) + _ring_again(now, limit)
+
+
+def _dead_owners() -> list[str]:
+    owners = Run.objects.filter(status=Run.Status.RUNNING).order_by().values_list("lease_owner", flat=True)
+    return [owner for owner in owners.distinct() if leases.owner_is_dead(owner)]
+
+
+@transaction.atomic
+def _put_back(runs: Any, limit: int) -> int:
+    # A row that is locked has a worker that lives, or another sweep. (In order, SQLite would read all runs.)
+    rows = runs.select_for_update(skip_locked=True, no_key=True).order_by()
+    found = sorted(rows.values_list("pk", flat=True)[:limit])
+    if found:
+        Run.objects.filter(pk__in=found).update(
+            status=Run.Status.READY, wake_at=None, lease_owner="", lease_until=None, updated_at=timezone.now()
+        )
+        after_commit(doorbell.ring_all, found)
+    return len(found)
+
+
+@transaction.atomic
+def _ring_again(now: datetime, limit: int) -> int:
+    """A ring may have been lost; but where workers are merely busy, more rings would only pile up."""
+    silent = Q(wake_at=None, updated_at__lt=now - RING_AGAIN_AFTER) | Q(wake_at__lte=now)
+    runs = Run.objects.filter(silent, status=Run.Status.READY)
+    rows = runs.select_for_update(skip_locked=True, no_key=True).defer("input", "output").order_by()
+    found = sorted(rows[:limit], key=lambda run: run.pk)
+    for run in found:
+        waited = max(RING_AGAIN_AFTER, min(now - run.updated_at, RING_AT_LEAST_EVERY))
+        Run.objects.filter(pk=run.pk).update(wake_at=now + waited)
+    after_commit(doorbell.ring_all, [run.pk for run in found])
+    return len(found)
+
+
+def drain(limit: int = 10_000) -> int:
+    """Advance every due run in this process until none is due; how many turns that took."""
+    turns = 0
+    while turns < limit:
+        due = list(Run.objects.due(timezone.now()).order_by("id").values_list("pk", flat=True)[:100])
+        advanced = sum(advance(run_id) for run_id in due)
+        if not advanced:
+            return turns
+        turns += advanced
+    raise RuntimeError(f"Runs are still due after {turns} turns.")

@@ -1,0 +1,89 @@
+"""Projects (one git repository each) and the numbered requirements of their PRD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from apps.accounts.models import Organization
+from apps.core.models import Timestamped
+from apps.core.tenancy import visible_to
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def for_user(self, user: Any) -> ProjectQuerySet:
+        return visible_to(user, self, "organization_id")
+
+    def locked(self, project_id: int) -> Project:
+        """The project with its row locked: one writer at a time of what its rows say together.
+
+        Rows that point at it can be inserted meanwhile. A plain FOR UPDATE would wait for those too, and two
+        transactions that each insert one and then lock would wait for each other.
+        """
+        return self.select_for_update(no_key=True).defer("prd").get(pk=project_id)
+
+
+class Project(Timestamped):
+    class Status(models.TextChoices):
+        OPEN = "open"
+        CLOSED = "closed"
+        REOPENED = "reopened"
+
+    class Approval(models.TextChoices):
+        AUTO = "auto", "the decision-maker persona"
+        ASK = "ask", "a person"
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    bead_prefix = models.CharField(max_length=16, unique=True)
+    bead_counter = models.PositiveIntegerField(default=0)
+    branch = models.CharField(max_length=120, default="main")
+    prd = models.TextField(blank=True)
+    prd_sha256 = models.CharField(max_length=64, blank=True)
+    approval = models.CharField(max_length=10, choices=Approval.choices, default=Approval.AUTO)
+    max_sessions = models.PositiveSmallIntegerField(default=4)
+    checks: models.JSONField[Any, Any] = models.JSONField(
+        default=list, blank=True, help_text="Commands that prove a change; empty: detected from the files."
+    )
+    allow_network = models.BooleanField(default=False, help_text="Commands of agents may reach the network.")
+    is_perpetual = models.BooleanField(default=False)
+    is_sticky = models.BooleanField(default=False)
+    out_dir = models.CharField(max_length=1000, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "slug"], name="project_slug_once"),
+            models.CheckConstraint(condition=models.Q(max_sessions__gte=1), name="project_sessions_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Requirement(Timestamped):
+    """One numbered statement of the PRD; the key is never given to another statement."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        REMOVED = "removed"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="requirements")
+    key = models.CharField(max_length=12)
+    section = models.CharField(max_length=200, blank=True)
+    text = models.TextField()
+    position = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
+
+    class Meta:
+        ordering = ["project", "position"]
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="requirement_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.text[:60]}"

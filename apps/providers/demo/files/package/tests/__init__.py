@@ -1,0 +1,1 @@
+"""Tests of splitfair; run them with `python -m unittest`."""

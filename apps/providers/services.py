@@ -1,0 +1,342 @@
+"""Every write to providers and budgets that people and the start of the installation make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models import Organization
+from apps.core.errors import BadInput, Conflict, LoomError, NotFound
+from apps.events.bus import emit
+from apps.providers import gateway, ledger, wire
+from apps.providers.discovery import ASK_PATIENCE, Found, providers_detect
+from apps.providers.errors import CallFailed, ModelMissing, Rejected
+from apps.providers.fields import check_fields, check_key, check_row, known_of, price_fields, with_known_price
+from apps.providers.health import failed, succeeded
+from apps.providers.models import Budget, Call, Provider
+from apps.providers.pool import forget
+from apps.providers.pricing import MILLION, Price
+from apps.providers.speakers import server_of
+from apps.providers.terms import Payer, Request
+
+DEMO_NAME: Final = "demo"
+DEMO_PRICE = Price(250_000, 1_250_000, known=False)  # nominal, so that budgets can be seen at work
+LARGEST_BUDGET = Decimal(1_000_000_000)
+_WHERE: Final = frozenset(
+    {"kind", "endpoint", "model", "sealed_key"}
+)  # a change of these makes health old news
+_UNTRIED: Final[Mapping[str, Any]] = {
+    "status": Provider.Status.PENDING,
+    "last_error": "",
+    "consecutive_failures": 0,
+    "cool_until": None,
+    "latency_ms": 0,
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a test of a provider showed; `message` is one sentence for people."""
+
+    ok: bool
+    message: str
+    hint: str = ""
+    latency_ms: int = 0
+
+
+def provider_create(
+    *,
+    name: str,
+    organization_id: int | None,
+    kind: str = Provider.Kind.OPENAI,
+    endpoint: str = "",
+    model: str = "",
+    key: str = "",
+    source: str = Provider.Source.MANUAL,
+    actor: str = "",
+    **fields: Any,
+) -> Provider:
+    """Register a provider; what is not given comes from the price map. No organization: shared by all."""
+    provider = Provider(organization_id=organization_id, name=name.strip(), kind=kind, source=source)
+    provider.endpoint, provider.model = endpoint.strip(), model.strip()
+    check_fields(fields)
+    check_key(key)
+    check_row(provider)
+    for field, value in {**known_of(provider), **with_known_price(fields)}.items():
+        setattr(provider, field, value)
+    provider.set_key(key)
+    with transaction.atomic():
+        if Provider.objects.filter(Q(organization_id=organization_id), name=provider.name).exists():
+            raise Conflict(
+                f"There is a provider called {provider.name!r} already.", hint="Choose another name."
+            )
+        provider.save(force_insert=True)
+        _emit("provider.registered", provider, actor)
+    forget()
+    return provider
+
+
+def provider_update(*, provider_id: int, key: str | None = None, actor: str = "", **fields: Any) -> Provider:
+    """Change fields of a provider; a `key` replaces the old one, an empty one removes it."""
+    check_fields(fields)
+    check_key(key or "")
+    fields = with_known_price(fields)
+    with transaction.atomic():
+        provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
+        if provider is None:
+            raise NotFound(f"There is no provider {provider_id}.")
+        before = {name: getattr(provider, name) for name in (*fields, *_WHERE)}
+        for field, value in fields.items():
+            setattr(provider, field, value)
+        if key is not None:
+            provider.set_key(key)
+        check_row(provider)
+        changed = {
+            name: getattr(provider, name) for name in before if before[name] != getattr(provider, name)
+        }
+        if _WHERE & changed.keys():
+            changed |= _UNTRIED
+        if changed:
+            Provider.objects.filter(pk=provider_id).update(**changed, updated_at=timezone.now())
+            provider.refresh_from_db()
+            _emit("provider.updated", provider, actor)
+    forget()
+    return provider
+
+
+def provider_enable(*, provider_id: int, actor: str = "") -> Provider:
+    """Let calls go to it again, with a clean slate."""
+    Provider.objects.filter(pk=provider_id, enabled=False).update(**_UNTRIED)
+    return provider_update(provider_id=provider_id, enabled=True, actor=actor)
+
+
+def provider_disable(*, provider_id: int, actor: str = "") -> Provider:
+    return provider_update(provider_id=provider_id, enabled=False, actor=actor)
+
+
+@transaction.atomic
+def provider_delete(*, provider_id: int, actor: str = "") -> None:
+    """Remove a provider; what it was paid stays in the ledger."""
+    provider = Provider.objects.filter(pk=provider_id).first()
+    if provider is None:
+        raise NotFound(f"There is no provider {provider_id}.")
+    _emit("provider.deleted", provider, actor)
+    provider.delete()
+    forget()
+
+
+def provider_test(*, provider: Provider, organization_id: int, purpose: str = "test") -> Probe:
+    """Make one tiny call, booked like any other, and say what came of it."""
+    messages = [
+        orjson.dumps({"role": "system", "content": "You answer with one word."}),
+        orjson.dumps({"role": "user", "content": "Say OK."}),
+    ]
+    if provider.kind == Provider.Kind.SCRIPTED:
+        return Probe(
+            True, f"{provider.name} is the scripted demo; it plays its bundled sample and costs nothing."
+        )
+    request = Request(
+        messages=messages,
+        payer=Payer(organization_id=organization_id, purpose=purpose),
+        key=f"test:{provider.pk}:{timezone.now().isoformat()}#1",
+        max_tokens=64,
+        provider_id=provider.pk,
+    )
+    forget()
+    try:
+        reply = gateway.complete(request)
+    except LoomError as failure:
+        return Probe(False, failure.message, failure.hint)
+    return Probe(
+        True,
+        f"{provider.name} answered with {reply.model} in {reply.latency_ms / 1000:.1f} s.",
+        latency_ms=reply.latency_ms,
+    )
+
+
+def provider_check(*, provider: Provider) -> Probe:
+    """Ask an OpenAI-compatible server for its models, which costs nothing, and write down how it is.
+
+    Other kinds have no such question and are left as they are.
+    """
+    if provider.kind != Provider.Kind.OPENAI:
+        return Probe(True, f"{provider.name} shows only at a call how it is.")
+    started = timezone.now()
+    server = server_of(provider)
+    try:
+        listed = [str(model["id"]) for model in wire.models(server, limits=ASK_PATIENCE)]
+        known = not listed or provider.model in listed
+        known = known or wire.has_model(server, provider.model, limits=ASK_PATIENCE) is not False
+    except (ModelMissing, Rejected):
+        return Probe(True, f"{provider.name} does not list its models.")  # many good servers do not
+    except CallFailed as failure:
+        failed(provider, failure)
+        return Probe(False, failure.message, failure.hint)
+    if not known:
+        has = ", ".join(listed[:5])
+        missing = ModelMissing(f"{provider.name} has no model {provider.model!r}; it has {has}.")
+        failed(provider, missing)
+        return Probe(False, missing.message, missing.hint)
+    latency_ms = round((timezone.now() - started).total_seconds() * 1000)
+    if provider.status != Provider.Status.HEALTHY:
+        succeeded(provider, provider.latency_ms or latency_ms)
+    return Probe(True, f"{provider.name} answers.", latency_ms=latency_ms)
+
+
+def provider_sync_environment(env: Mapping[str, str] = os.environ) -> list[Provider]:
+    """Make the shared providers match the environment; the demo stands in when nothing else is connected.
+
+    Returns the enabled shared providers. Raises BadInput for a variable that makes no sense.
+    """
+    found = providers_detect(env)
+    with transaction.atomic():
+        shared = Provider.objects.filter(organization=None)
+        own = {row.name: row for row in shared.exclude(source=Provider.Source.MANUAL)}
+        taken = set(shared.filter(source=Provider.Source.MANUAL).values_list("name", flat=True))
+        wanted = {item.name: item for item in found if item.name not in taken}
+        for name, row in own.items():
+            if name not in wanted and row.source != Provider.Source.DEMO:
+                provider_delete(provider_id=row.pk, actor="environment")
+        for name, item in wanted.items():
+            _apply(own.get(name), item)
+        _place_demo(own.get(DEMO_NAME))
+    forget()
+    return list(Provider.objects.filter(organization=None, enabled=True))
+
+
+def budget_set(
+    *,
+    scope: str,
+    scope_id: int,
+    limit_usd: Decimal | float | str | None,
+    organization_id: int | None = None,
+    actor: str = "",
+) -> Budget:
+    """Set or lift (None) the limit of an organization, project, bead or run.
+
+    What was spent before counts. `organization_id` may be left out for the scope "organization".
+    """
+    if scope not in Budget.Scope.values:
+        raise BadInput(
+            f"{scope!r} is no scope of a budget.", hint="Use " + ", ".join(Budget.Scope.values) + "."
+        )
+    organization_id = scope_id if scope == Budget.Scope.ORGANIZATION else organization_id
+    if organization_id is None or not Organization.objects.filter(pk=organization_id).exists():
+        raise BadInput("A budget belongs to an organization that exists.")
+    limit = _microusd(limit_usd)
+    with transaction.atomic():
+        budget = ledger.budget_row(organization_id=organization_id, scope=scope, scope_id=scope_id)
+        if budget.organization_id != organization_id:
+            raise NotFound(f"There is no {scope} {scope_id} in this organization.")
+        Budget.objects.filter(pk=budget.pk).update(limit_microusd=limit, updated_at=timezone.now())
+        emit(
+            "budget.updated",
+            organization_id=organization_id,
+            project_id=scope_id if scope == Budget.Scope.PROJECT else None,
+            bead_id=scope_id if scope == Budget.Scope.BEAD else None,
+            subject=f"budget:{scope}:{scope_id}",
+            actor=actor,
+            scope=scope,
+            scope_id=scope_id,
+            limit_microusd=limit,
+            spent_microusd=budget.spent_microusd,
+        )
+    budget.refresh_from_db()
+    return budget
+
+
+def calls_sweep() -> int:
+    """Book calls as lost whose process died and whose work nobody has taken up again; how many."""
+    oldest = timezone.now() - timedelta(seconds=2 * wire.patience().total + 60)
+    return ledger.lose(Call.objects.filter(status=Call.Status.RESERVED, created_at__lt=oldest)[:200])
+
+
+def _apply(row: Provider | None, item: Found) -> None:
+    """Create or update one row; what an operator or experience changed on it stays where it still holds."""
+    fields: dict[str, Any] = {
+        "kind": item.kind,
+        "endpoint": item.endpoint,
+        "model": item.model,
+        "context_window": item.context_window,
+        "max_output": item.max_output,
+        "supports_streaming": item.supports_streaming,
+        "supports_vision": item.supports_vision,
+        **price_fields(item.price),
+    }
+    if row is None:
+        fields |= {"supports_tools": item.supports_tools, "tags": list(item.tags)}
+        provider_create(
+            name=item.name,
+            organization_id=None,
+            key=item.key,
+            source=item.source,
+            actor="environment",
+            **fields,
+        )
+        return
+    moved = (row.kind, row.endpoint, row.model) != (item.kind, item.endpoint, item.model)
+    if moved or item.supports_tools is not None:
+        fields["supports_tools"] = item.supports_tools
+    key = None if _same_key(row, item.key) else item.key
+    provider_update(provider_id=row.pk, key=key, actor="environment", **fields)
+
+
+def _same_key(row: Provider, key: str) -> bool:
+    try:
+        return row.reveal_key() == key
+    except CallFailed:
+        return False  # sealed with an encryption key that is gone; seal it anew
+
+
+def _place_demo(row: Provider | None) -> None:
+    others = Provider.objects.filter(organization=None, enabled=True).exclude(kind=Provider.Kind.SCRIPTED)
+    if others.exists():
+        if row is not None:
+            provider_delete(provider_id=row.pk, actor="environment")
+    elif row is None and not Provider.objects.filter(organization=None, name=DEMO_NAME).exists():
+        provider_create(
+            name=DEMO_NAME,
+            organization_id=None,
+            kind=Provider.Kind.SCRIPTED,
+            source=Provider.Source.DEMO,
+            model="scripted sample",
+            supports_tools=True,
+            actor="environment",
+            **price_fields(DEMO_PRICE),
+        )
+
+
+def _emit(kind: str, provider: Provider, actor: str) -> None:
+    emit(
+        kind,
+        organization_id=provider.organization_id,
+        subject=f"provider:{provider.pk}",
+        actor=actor,
+        provider_id=provider.pk,
+        name=provider.name,
+        endpoint=provider.endpoint,
+        model=provider.model,
+        status=provider.status,
+        enabled=provider.enabled,
+    )
+
+
+def _microusd(amount: Decimal | float | str | None) -> int | None:
+    if amount is None:
+        return None
+    try:
+        value = Decimal(str(amount))
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or not 0 <= value <= LARGEST_BUDGET:
+        raise BadInput(f"{amount!r} is no amount of USD.", hint="Use a number such as 2 or 0.50.")
+    return int(value * MILLION)

@@ -1,0 +1,121 @@
+"""The ledger's hot statements as SQL.
+
+Every turn of every agent pays for them, and building them through the ORM costs several times what they do.
+What they write is declared and constrained on the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.utils import timezone
+
+from apps.providers.models import Call
+from apps.providers.terms import Payer
+
+# A payer's ids that are not given are NULL and match nothing.
+_THEIRS = (
+    "(scope = 'organization' AND scope_id = %s OR scope = 'project' AND scope_id = %s"
+    " OR scope = 'bead' AND scope_id = %s OR scope = 'run' AND scope_id = %s)"
+)
+_LOCK = "SELECT 1 FROM providers_budget WHERE scope = 'organization' AND scope_id = %s FOR UPDATE"
+_SET_ASIDE = f"""
+    UPDATE providers_budget SET reserved_microusd = reserved_microusd + %s
+    WHERE {_THEIRS} AND NOT EXISTS (
+        SELECT 1 FROM providers_budget
+        WHERE {_THEIRS} AND %s > 0 AND spent_microusd + reserved_microusd + %s > limit_microusd
+    )
+    RETURNING scope"""  # noqa: S608 - put together from constants
+_BOOK = f"""
+    UPDATE providers_budget
+    SET reserved_microusd = reserved_microusd - %s, spent_microusd = spent_microusd + %s
+    WHERE {_THEIRS}"""  # noqa: S608 - put together from constants
+_CLOSE = """
+    UPDATE providers_call
+    SET status = %s, cost_microusd = %s, prompt_tokens = %s, completion_tokens = %s, cached_tokens = %s,
+        estimated = %s, latency_ms = %s, finish_reason = %s, error = %s, error_text = %s, ended_at = %s
+    WHERE id = %s AND status = 'reserved'"""
+_COLUMNS = [field.attname for field in Call._meta.concrete_fields if not field.primary_key]
+_OPEN = "INSERT INTO providers_call ({}) VALUES ({}) RETURNING id".format(  # noqa: S608 - the model's columns
+    ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
+)
+_OPEN_OF_STEM = "SELECT id FROM providers_call WHERE stem = %s AND status = 'reserved'"
+
+
+class Closing(NamedTuple):
+    """How a call ended: columns of the ledger row, in the order of the statement."""
+
+    status: str
+    cost_microusd: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+    latency_ms: int = 0
+    finish_reason: str = ""
+    error: str = ""
+    error_text: str = ""
+
+
+def lock_organization(organization_id: int) -> bool:
+    """Wait for other reservations of the organization; False if it has no row yet to wait at.
+
+    SQLite's transactions hold the write lock from their start, so there is nothing to wait for.
+    """
+    return not connection.features.has_select_for_update or _run(_LOCK, [organization_id]) == 1
+
+
+def set_aside(payer: Payer, amount: int) -> set[str]:
+    """Reserve under every budget of the payer, or, if one of them lacks the room, under none.
+
+    Returns the scopes that have a budget row now charged; none when it was refused. Needs the lock.
+    """
+    theirs = _ids(payer)
+    with connection.cursor() as cursor:
+        cursor.execute(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount])
+        return {scope for (scope,) in cursor.fetchall()}
+
+
+def book(payer: Payer | Call, *, reserved: int, cost: int) -> None:
+    """Turn what was set aside into what was spent, under every budget of the payer. Needs the lock."""
+    if reserved or cost:
+        _run(_BOOK, [reserved, cost, *_ids(payer)])
+
+
+def open_call(call: Call) -> None:
+    """Insert the row and set its primary key."""
+    values = [getattr(call, column) for column in _COLUMNS]
+    values[_COLUMNS.index("created_at")] = _time(call.created_at)
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, values)
+        (call.pk,) = cursor.fetchone()
+
+
+def close_call(call_id: int, closing: Closing) -> bool:
+    """End a call that is under way; False if somebody else has ended it."""
+    return _run(_CLOSE, [*closing, _time(timezone.now()), call_id]) == 1
+
+
+def open_calls(stem: str) -> list[int]:
+    """Ids of calls of this stem that are still under way, or look so."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN_OF_STEM, [stem])
+        return [call_id for (call_id,) in cursor.fetchall()]
+
+
+def _run(statement: str, values: Sequence[Any]) -> int:
+    """Execute; how many rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
+
+
+def _ids(payer: Payer | Call) -> tuple[int | None, ...]:
+    return payer.organization_id, payer.project_id, payer.bead_id, payer.run_id
+
+
+def _time(moment: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(moment)

@@ -1,0 +1,12 @@
+"""Celery's door to providers."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from apps.providers import services
+
+
+@shared_task(name="providers.sweep")
+def sweep() -> None:
+    services.calls_sweep()

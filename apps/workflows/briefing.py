@@ -1,0 +1,131 @@
+"""What agents are told when they begin to work on beads, and the sessions that begin with it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from apps.agents.hub import Hub
+from apps.agents.models import Agent, Session
+from apps.agents.places import hub_path
+from apps.agents.project_checks import commit_checks
+from apps.agents.prompts import MAX_GUIDE_CHARS, kind_actions, opening_messages, work_task
+from apps.agents.services import Opening, sessions_open
+from apps.beads.models import Bead, Dependency
+from apps.core.errors import NotFound
+from apps.projects.models import Project
+from apps.providers.gateway import takes_tools
+
+GUIDE = "AGENTS.md"
+NOTES, MESSAGES = 20, 10  # the newest of them are told
+
+
+@dataclass(frozen=True)
+class Work:
+    """A bead for an agent; `origin` names the session that it makes, once for ever."""
+
+    bead: Bead
+    agent: Agent
+    origin: str
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """The task message of each bead, and the commit of main that it speaks of."""
+
+    commit: str
+    tasks: dict[int, str]
+    native_tools: bool
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What main holds at a commit."""
+
+    files: tuple[str, ...]
+    guide: str
+    checks: tuple[str, ...]
+
+
+def main_commit(project: Project) -> str:
+    head = Hub(hub_path(project.pk)).head(project.branch)
+    if head is None:
+        raise NotFound(f"The repository of {project.name} has no branch {project.branch}.")
+    return head
+
+
+def briefing_of(project: Project, beads: Sequence[Bead]) -> Briefing:
+    """For beads of one project. Reads git, so not inside a transaction."""
+    commit = main_commit(project)
+    ground = _ground(hub_path(project.pk), commit, json.dumps(project.checks))
+    keys = [bead.pk for bead in beads]
+    requirements, blockers = _served(keys), _merged_before(keys)
+    notes = list(project.notes.order_by("-id")[:NOTES])
+    messages = {
+        role: list(project.messages.filter(to_role=role).order_by("-id")[:MESSAGES])
+        for role in {bead.role for bead in beads}
+    }
+    tasks = {
+        bead.pk: work_task(
+            bead=bead,
+            requirements=requirements[bead.pk],
+            blockers=blockers[bead.pk],
+            files=ground.files,
+            guide=ground.guide,
+            check_commands=ground.checks,
+            notes=notes,
+            messages=messages[bead.role],
+        )
+        for bead in beads
+    }
+    return Briefing(commit, tasks, native_tools=takes_tools(project.organization_id))
+
+
+def work_sessions(*, project: Project, works: Sequence[Work], briefing: Briefing) -> list[Session]:
+    """Open a session for each work; a database step."""
+    actions = kind_actions(Session.Kind.WORK)
+    openings = [
+        Opening(
+            agent=work.agent,
+            kind=Session.Kind.WORK,
+            origin=work.origin,
+            messages=opening_messages(work.agent, project, briefing.tasks[work.bead.pk]),
+            actions=actions,
+            base_commit=briefing.commit,
+            bead=work.bead,
+        )
+        for work in works
+    ]
+    return sessions_open(project=project, openings=openings, native_tools=briefing.native_tools)
+
+
+@lru_cache(maxsize=64)
+def _ground(hub_place: Path, commit: str, configured: str) -> _Ground:
+    hub = Hub(hub_place)
+    files = hub.files(commit)
+    guide = hub.read(commit, GUIDE).decode("utf-8", "replace")[:MAX_GUIDE_CHARS] if GUIDE in files else ""
+    checks = commit_checks(hub, commit, json.loads(configured))
+    return _Ground(tuple(files), guide, tuple(check.command for check in checks))
+
+
+def _served(bead_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The requirements that each bead serves, a line each."""
+    links = Bead.requirements.through.objects.filter(bead_id__in=bead_ids).order_by("requirement__position")
+    return _lines(links.values_list("bead_id", "requirement__key", "requirement__text"))
+
+
+def _merged_before(bead_ids: Sequence[int]) -> dict[int, list[str]]:
+    """What each bead waited for, a line each."""
+    links = Dependency.objects.filter(bead_id__in=bead_ids, kind=Dependency.Kind.BLOCKS).order_by("id")
+    return _lines(links.values_list("bead_id", "blocker__key", "blocker__title"))
+
+
+def _lines(rows: Iterable[tuple[int, str, str]]) -> dict[int, list[str]]:
+    lines: defaultdict[int, list[str]] = defaultdict(list)
+    for bead_id, key, text in rows:
+        lines[bead_id].append(f"{key}: {text}")
+    return lines

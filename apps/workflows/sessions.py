@@ -1,0 +1,92 @@
+"""Opening each kind of session: the right agent, the pinned words, the commit it starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.agents.models import Claim, Persona, Review, Session
+from apps.agents.prompts import (
+    decide_task,
+    expand_task,
+    kind_actions,
+    opening_messages,
+    plan_task,
+    review_task,
+)
+from apps.agents.proof import evidence_text
+from apps.agents.services import Opening, agent_acquire, sessions_open
+from apps.decisions.models import Decision
+from apps.projects.models import Project, Requirement
+from apps.providers.gateway import takes_tools
+
+PLANNER, REVIEWER, DECIDER = "project-manager", "code-reviewer", "decision-maker"
+
+
+def _known(origin: str) -> int | None:
+    return Session.objects.filter(origin=origin).values_list("pk", flat=True).first()
+
+
+def _open(project: Project, role: str, kind: str, origin: str, task: str, base: str, **about: Any) -> int:
+    """The session of that origin, opened with an agent of that role if it is new."""
+    if (known := _known(origin)) is not None:
+        return known
+    agent = agent_acquire(project=project, role=role, bead=about.get("bead"))
+    messages = opening_messages(agent, project, task)
+    opening = Opening(agent, kind, origin, messages, kind_actions(kind), base, **about)
+    native_tools = takes_tools(project.organization_id)
+    return sessions_open(project=project, openings=[opening], native_tools=native_tools)[0].pk
+
+
+def _requirements(project: Project) -> list[Requirement]:
+    return list(project.requirements.filter(status=Requirement.Status.ACTIVE).order_by("position"))
+
+
+def expand_session(*, project_id: int, origin: str, base: str) -> int:
+    project = Project.objects.select_related("organization").get(pk=project_id)
+    task = expand_task(project=project, requirements=_requirements(project))
+    return _open(project, PLANNER, Session.Kind.EXPAND, origin, task, base)
+
+
+def plan_session(*, project_id: int, origin: str, base: str, prd: str) -> int:
+    project = Project.objects.get(pk=project_id)
+    task = plan_task(
+        project=project,
+        requirements=_requirements(project),
+        roles=[role for role in Persona.objects.values_list("role", flat=True) if role not in NOT_BUILDERS],
+        prd=prd,
+    )
+    return _open(project, PLANNER, Session.Kind.PLAN, origin, task, base)
+
+
+NOT_BUILDERS = {"ceo", "cfo", DECIDER, REVIEWER, "loom"}
+
+
+def decide_session(*, decision_id: int, origin: str, base: str) -> int:
+    decision = Decision.objects.select_related("project", "bead").get(pk=decision_id)
+    return _open(
+        decision.project,
+        DECIDER,
+        Session.Kind.DECIDE,
+        origin,
+        decide_task(decision=decision),
+        base,
+        decision_id=decision.pk,
+        bead=decision.bead,
+    )
+
+
+def review_session(*, claim_id: int, origin: str, diff: str, flags: list[dict[str, str]]) -> int:
+    claim = Claim.objects.select_related("bead__project", "session").get(pk=claim_id)
+    earlier = list(Review.objects.filter(bead=claim.bead).order_by("id"))
+    task = review_task(
+        bead=claim.bead,
+        claim=claim,
+        round_number=len(earlier) + 1,
+        diff=diff,
+        evidence=evidence_text(list(claim.evidence.all())),
+        flags=[f"{flag['path']}: {flag['what']}" for flag in flags],
+        earlier="\n".join(f"- {review.verdict}: {review.comments}" for review in earlier),
+    )
+    return _open(
+        claim.bead.project, REVIEWER, Session.Kind.REVIEW, origin, task, claim.commit, bead=claim.bead
+    )

@@ -1,0 +1,288 @@
+"""The terminal's picture of a weave: a live table where there is a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from apps.events.models import Event
+from apps.workflows.progress import PHASES, Progress, Row
+
+SHAPES = {"open": "○", "working": "◔", "person": "◆", "failed": "✕", "done": "✔", "waiting": "◌"}
+COLORS = {
+    "open": "default",
+    "working": "cyan",
+    "person": "yellow",
+    "failed": "red",
+    "done": "green",
+    "waiting": "dim",
+}
+TURNING = "◔◑◕●"
+TAIL = 6
+
+
+def usd(microusd: int) -> str:
+    return f"${microusd / 1e6:.4f}" if microusd < 1_000_000 else f"${microusd / 1e6:,.2f}"
+
+
+def tokens(count: int) -> str:
+    return f"{count / 1000:.1f}k" if count >= 1000 else str(count)
+
+
+class LiveView:
+    """Redraws in place; the newest events stand below the table."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console, self.title = console, title
+        self.tail: list[str] = []
+        self.started = time.monotonic()
+        # No refresh thread: the process may fork again to replace a dead worker.
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> LiveView:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def show(self, progress: Progress, events: Iterable[Event]) -> None:
+        self.tail = [*self.tail, *(line for event in events if (line := say(event)))][-TAIL:]
+        self.live.update(self._picture(progress), refresh=True)
+
+    def say(self, text: str) -> None:
+        self.live.console.print(text, highlight=False)
+
+    def ask(self, question: str) -> str:
+        """Stop drawing and read one line."""
+        self.live.stop()
+        try:
+            return self.console.input(question)
+        finally:
+            self.live.start()
+
+    def _picture(self, progress: Progress) -> Group:
+        parts: list[Any] = [self._head(progress)]
+        if progress.rows:
+            parts.append(self._table(progress.rows))
+        parts += [Text(f"  {line}", style="dim", overflow="ellipsis", no_wrap=True) for line in self.tail]
+        return Group(*parts)
+
+    def _head(self, progress: Progress) -> Table:
+        grid = Table.grid(padding=(0, 2))
+        phases = Text()
+        reached = PHASES.index(progress.phase) if progress.phase in PHASES else -1
+        for number, phase in enumerate(PHASES):
+            style = "green" if number < reached else "bold cyan" if number == reached else "dim"
+            mark = "✔" if number < reached else self._turn() if number == reached else "◌"
+            phases.append(f"{mark} {phase}  ", style=style)
+        grid.add_row(Text(self.title, style="bold"), phases)
+        total = len(progress.rows)
+        limit = "" if progress.limit_microusd is None else f" of {usd(progress.limit_microusd)}"
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        figures = (
+            f"{progress.done} of {total} merged   {progress.calls} calls   "
+            f"{tokens(progress.tokens)} tokens   {usd(progress.cost_microusd)}{limit}   "
+            f"{minutes}:{seconds:02d}"
+        )
+        bar = ProgressBar(total=max(total, 1), completed=progress.done, width=24)
+        grid.add_row(bar, Text(figures + (f"   {progress.doing}" if progress.doing else "")))
+        return grid
+
+    def _turn(self) -> str:
+        return TURNING[int((time.monotonic() - self.started) * 3) % len(TURNING)]
+
+    def _table(self, rows: list[Row]) -> Table:
+        table = Table(box=None, padding=(0, 1), expand=True, header_style="dim")
+        table.add_column("", width=1)
+        table.add_column("bead", no_wrap=True)
+        table.add_column("title", ratio=5, no_wrap=True, overflow="ellipsis")
+        table.add_column("state", ratio=2, no_wrap=True, overflow="ellipsis")
+        table.add_column("agent", ratio=3, no_wrap=True, overflow="ellipsis")
+        table.add_column("doing", ratio=5, no_wrap=True, overflow="ellipsis")
+        for name in ("turns", "tokens", "cost"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            shape = self._turn() if row.state == "working" else SHAPES[row.state]
+            table.add_row(
+                Text(shape, style=COLORS[row.state]),
+                row.key,
+                row.title,
+                Text(row.words, style=COLORS[row.state]),
+                row.agent,
+                Text(row.doing, style="dim"),
+                str(row.turns or ""),
+                tokens(row.tokens) if row.tokens else "",
+                usd(row.cost_microusd) if row.cost_microusd else "",
+            )
+        return table
+
+
+class LineView:
+    """One line for each thing that happened."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console, self.title = console, title
+        self.started = time.monotonic()
+
+    def __enter__(self) -> LineView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, progress: Progress, events: Iterable[Event]) -> None:
+        for event in events:
+            if line := say(event):
+                self.say(f"{time.monotonic() - self.started:6.1f}s  {line}")
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def ask(self, question: str) -> str:
+        raise EOFError("There is no terminal to ask at.")
+
+
+def say(event: Event) -> str:
+    """An event in a line; empty for those too small to tell."""
+    teller = TELLERS.get(event.kind)
+    return teller(event, event.subject.removeprefix("bead:")) if teller else ""
+
+
+def _closed(event: Event, key: str) -> str:
+    if event.data.get("commit"):
+        return f"✔ {key} merged: {event.data['title']}"
+    return f"✔ {key} {event.data['title']}: {event.data['reason']}"
+
+
+TELLERS: dict[str, Callable[[Event, str], str]] = {
+    "weave.phase": lambda event, _: f"── {event.data['phase']}",
+    "requirements.synced": lambda event, _: f"○ {event.data['count']} requirements found in the PRD",
+    "bead.created": lambda event, key: f"○ {key} planned: {event.data['title']}",
+    "plan.refused": lambda event, _: f"✕ plan sent back: {'; '.join(event.data['problems'][:3])}",
+    "plan.held": lambda event, _: f"✔ plan holds: {event.data['stories']} stories",
+    "bead.assigned": lambda event, key: f"◔ {key} {event.data['title']} → {event.data['agent']}",
+    "turn.replied": lambda event, _: (
+        f"✕ {event.actor}: reply not understood, asked again" if event.data.get("error") else ""
+    ),
+    "claim.made": lambda event, key: f"◔ {key} claimed done by {event.actor}",
+    "evidence.passed": lambda event, key: _evidence(key, True, event.data),
+    "evidence.failed": lambda event, key: _evidence(key, False, event.data),
+    "review.approved": lambda event, key: f"✔ {key} approved by {event.actor}",
+    "review.rejected": lambda event, key: (
+        f"✕ {key} sent back by {event.actor}: {_first_line(event.data.get('comments', ''))}"
+    ),
+    "merge.conflict": lambda event, key: f"✕ {key} conflicts with main in {event.data.get('detail', '')}",
+    "merge.red": lambda event, key: f"✕ {key} fails on top of main",
+    "bead.closed": _closed,
+    "bead.blocked": lambda event, key: f"◆ {key} waits for a person: {event.data['reason']}",
+    "decision.created": lambda event, _: f"◆ decision wanted: {_first_line(event.data['question'])}",
+    "decision.made": lambda event, _: (
+        f"✔ decided by {event.actor}: {_first_line(event.data['question'])} → {event.data['choice']}"
+    ),
+}
+
+
+def _evidence(subject: str, passed: bool, data: dict[str, Any]) -> str:
+    where = "on top of main" if data.get("of") == "merge" else "on a clean checkout"
+    failing = ", ".join(check["name"] for check in data.get("checks", []) if not check["passed"])
+    flags = "".join(f"  (! {flag['path']}: {flag['what']})" for flag in data.get("flags", []))
+    return f"✔ {subject} proven {where}{flags}" if passed else f"✕ {subject} failed {failing} {where}{flags}"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:140] if text.strip() else ""
+
+
+def tell_summary(console: Console, summary: dict[str, Any]) -> None:
+    """The end of a weave for people."""
+    console.print()
+    mark, style = {"done": ("✔", "green"), "waiting": ("◆", "yellow")}.get(summary["status"], ("✕", "red"))
+    console.print(Text(f"{mark} {summary['project']}: {_verdict(summary)}", style=f"bold {style}"))
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for name in ("", "bead", "title", "agent"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table.add_column("evidence", no_wrap=True, overflow="ellipsis")
+    for name in ("commit", "turns", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for story in summary["stories"]:
+        state = "done" if story["proven"] else "person" if story["status"] == "blocked" else "open"
+        table.add_row(
+            Text(SHAPES[state], style=COLORS[state]),
+            story["key"],
+            story["title"],
+            story["agent"],
+            _proof(story),
+            story["commit"][:10],
+            str(story["turns"]),
+            f"${story['cost_usd']:.4f}",
+        )
+    console.print(table)
+    _tell_figures(console, summary)
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    merged = f"{summary['merged']} of {len(summary['stories'])} stories merged with evidence"
+    return {
+        "done": merged,
+        "dropped": f"given up: {summary['error']}",
+        "waiting": f"waits for a person; {merged}",
+        "interrupted": f"not finished; {merged}",
+    }.get(summary["status"], f"{summary['error'] or 'not everything was proven'}; {merged}")
+
+
+def _proof(story: dict[str, Any]) -> str:
+    if not story["evidence"]:
+        return "waits for a person, see below" if story["status"] == "blocked" else str(story["reason"])[:60]
+    return ", ".join(_check_words(row) for row in story["evidence"])
+
+
+def _check_words(row: dict[str, Any]) -> str:
+    if not row["passed"]:
+        return f"{row['check']} failed"
+    return f"{row['tests']} tests passed" if row["tests"] else f"{row['check']} ok"
+
+
+INCIDENTS = {
+    "failed_verifications": "failed verification",
+    "rejected_reviews": "rejected review",
+    "merge_conflicts": "merge conflict",
+    "decisions": "decision",
+    "invalid_replies": "invalid reply",
+}
+
+
+def _counted(count: int, word: str) -> str:
+    if count == 1:
+        return f"1 {word}"
+    return f"{count} {word[:-1]}ies" if word.endswith("y") else f"{count} {word}s"
+
+
+def _tell_figures(console: Console, summary: dict[str, Any]) -> None:
+    incidents = {key: count for key, count in summary["incidents"].items() if count}
+    if incidents:
+        told = ", ".join(_counted(count, INCIDENTS[key]) for key, count in incidents.items())
+        console.print(f"On the way: {told}.", highlight=False)
+    note = " (demo provider: nothing is charged)" if summary["demo"] else ""
+    limit = f" of ${summary['budget_usd']:.2f}" if summary["budget_usd"] is not None else ""
+    console.print(
+        f"Cost ${summary['cost_usd']:.4f}{limit}{note}, {summary['calls']} calls, "
+        f"{summary['tokens']:,} tokens, {summary['seconds']:.0f} s, {', '.join(summary['models'])}.",
+        highlight=False,
+    )
+    for waiting in summary["waiting"]:
+        text = f"◆ {waiting['question']}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if summary["out"]:
+        console.print(f"Built in {summary['out']}", highlight=False, markup=False)
+        rows = [row for story in summary["stories"] for row in story["evidence"] if row["tests"]]
+        if rows:
+            command = f"  cd {summary['out']} && {rows[-1]['command']}"
+            console.print(command, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,223 @@
+"""All configuration: environment variables with safe defaults, one module; see docs/configuration.md."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from apps.core.broker import broker_url, celery_url
+from loom_site.env import env_bool, env_float, env_int, env_list, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOOM_DATA_DIR = Path(env_str("LOOM_DATA_DIR") or BASE_DIR / ".loom").absolute()
+DEBUG = env_bool("LOOM_DEBUG", False)
+
+
+def secret_key() -> str:
+    """The key from the environment, else one made on first start and kept readable by its owner only."""
+    if given := env_str("LOOM_SECRET_KEY"):
+        return given
+    path = LOOM_DATA_DIR / "secret_key"
+    try:
+        LOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="ascii") as file:  # "x": two first starts at once agree on one key
+            path.chmod(0o600)
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    except OSError:
+        # The command that needs the data directory reports that it cannot be used.
+        return secrets.token_urlsafe(50)
+    return path.read_text(encoding="ascii") or secrets.token_urlsafe(50)
+
+
+# -- The processes of `manage.py up` --------------------------------------------------------------
+LOOM_HOST = env_str("LOOM_HOST", "127.0.0.1")
+LOOM_PORT = env_int("LOOM_PORT", 8080)
+LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
+# A session that waits for its model holds a thread: there must be more of them than of sessions.
+LOOM_WORKER_THREADS = env_int("LOOM_WORKER_THREADS", LOOM_MAX_SESSIONS + 4)
+LOOM_STOP_SECONDS = env_float("LOOM_STOP_SECONDS", 10.0)
+LOOM_FIRST_START = "apps.accounts.services.admin_ensure"
+
+SECRET_KEY = secret_key()
+ALLOWED_HOSTS = env_list("LOOM_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env_list("LOOM_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "guardian",
+    "channels",
+    "django_rq",
+    "django_celery_beat",
+    "apps.core",
+    "apps.events",
+    "apps.engine",
+    "apps.accounts",
+    "apps.projects",
+    "apps.providers",
+    "apps.beads",
+    "apps.decisions",
+    "apps.agents",
+    "apps.workflows",
+    "apps.dashboard",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "loom_site.urls"
+ASGI_APPLICATION = "loom_site.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# IMMEDIATE: a transaction that reads and then writes never fails with "database is locked" half-way.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+}
+
+
+def database() -> dict[str, Any]:
+    if env_str("DATABASE_URL"):
+        config: dict[str, Any] = environ.Env().db_url("DATABASE_URL")
+    else:
+        config = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(LOOM_DATA_DIR / "loom.sqlite3")}
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = {**SQLITE_OPTIONS, **config.get("OPTIONS", {})}
+        # A real file for tests too: threads and child processes must see the same database.
+        config["TEST"] = {"NAME": str(LOOM_DATA_DIR / "test.sqlite3")}
+    else:
+        config["CONN_HEALTH_CHECKS"] = True
+    config["CONN_MAX_AGE"] = env_int("LOOM_DB_CONN_MAX_AGE", 600)
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: no row for visitors
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = LOOM_DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("LOOM_HTTPS", False)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# -- Queues: Celery orchestrates, django-rq runs the short jobs people watch -----------------------
+CELERY_BROKER_URL = celery_url(LOOM_DATA_DIR)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "celery:"}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_DB_REUSE_MAX = 10_000  # tasks; by default each would open a connection to the database of its own
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "loom"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "engine-sweep": {"task": "engine.sweep", "schedule": 1.0},
+    "events-sweep": {"task": "events.sweep", "schedule": 5.0},
+    "dispatch-sweep": {"task": "workflows.dispatch_sweep", "schedule": 5.0},
+    "providers-sweep": {"task": "providers.sweep", "schedule": 60.0},
+    "decisions-sweep": {"task": "decisions.sweep", "schedule": 30.0},
+}
+RQ_QUEUES = {"default": {"URL": broker_url(LOOM_DATA_DIR), "DEFAULT_TIMEOUT": 600}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [broker_url(LOOM_DATA_DIR)], "prefix": "loom"},
+    },
+}
+
+# -- Agents ----------------------------------------------------------------------------------------
+LOOM_MAX_TURNS = env_int("LOOM_MAX_TURNS", 60)
+LOOM_MAX_TOKENS = env_int("LOOM_MAX_TOKENS", 8192)
+LOOM_MODEL_ATTEMPTS = env_int("LOOM_MODEL_ATTEMPTS", 6)
+LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
+LOOM_PERSONAS_DIR = Path(env_str("LOOM_PERSONAS_DIR") or BASE_DIR / "personas")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.core.api.exception_handler",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Loom",
+    "DESCRIPTION": "From a product requirements document to merged software.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_str("LOOM_LOG_LEVEL", "INFO")},
+    # One line for every ring of every doorbell hides what matters.
+    "loggers": {
+        name: {"level": env_str("LOOM_QUEUE_LOG_LEVEL", "WARNING")}
+        for name in ("celery.beat", "celery.app.trace", "celery.worker.strategy", "rq.worker", "httpx")
+    },
+}

@@ -1,0 +1,68 @@
+"""Whatever can be asked for rows by person shows those of that person's organizations, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model
+
+from apps.accounts.models import User
+from tests.world import World, world_build
+
+pytestmark = pytest.mark.django_db
+
+SCOPED: list[type[Model]] = [
+    model for model in apps.get_models() if hasattr(model._default_manager.all(), "for_user")
+]
+
+
+def rows(model: type[Model], user: Any) -> set[Any]:
+    scoped: Any = model._default_manager.all()
+    found = list(scoped.for_user(user).values_list("pk", flat=True))
+    assert len(found) == len(set(found)), "each row once"
+    return set(found)
+
+
+@pytest.fixture
+def ours() -> World:
+    return world_build("ours")
+
+
+@pytest.fixture
+def theirs() -> World:
+    return world_build("theirs")
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model._meta.label)
+def test_each_sees_their_own(model: type[Model], ours: World, theirs: World) -> None:
+    own, others = rows(model, ours.staff), rows(model, theirs.staff)
+    shared = own & others
+    everything = rows(model, User.objects.create_superuser("root"))
+    assert own | others <= everything
+    if everything - shared:
+        assert own - shared, "there is something of ours"
+        assert others - shared, "there is something of theirs"
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model._meta.label)
+def test_strangers_visitors_and_closed_accounts_see_nothing(model: type[Model], ours: World) -> None:
+    world_build_without_members()
+    stranger = User.objects.create_user("stranger")
+    assert rows(model, stranger) == set()
+    assert rows(model, AnonymousUser()) == set()
+    User.objects.filter(pk=ours.staff.pk).update(is_active=False)
+    assert rows(model, User.objects.get(pk=ours.staff.pk)) == set()
+
+
+def world_build_without_members() -> None:
+    """An organization nobody belongs to: what a join that finds nobody would show to visitors."""
+    world_build("empty").organization.memberships.all().delete()
+
+
+def test_the_models_that_hold_tenants_rows_are_among_them() -> None:
+    labels = {model._meta.label for model in SCOPED}
+    assert {"projects.Project", "beads.Bead", "decisions.Decision", "events.Event"} <= labels
+    assert {"accounts.Organization", "agents.Agent", "providers.Provider", "providers.Budget"} <= labels

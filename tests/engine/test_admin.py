@@ -1,0 +1,104 @@
+"""Admin pages of runs: the timeline, cancel and retry."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from django.db.models import Model
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.core.admin import INLINE_ROWS
+from apps.engine.models import Run, Signal, Step
+from tests.admin_battery import AdminBattery, page, superuser, world
+from tests.world import World, run_add, staff_build, world_build
+
+__all__ = ["superuser", "world"]
+
+
+class TestPages(AdminBattery):
+    models: ClassVar[list[type[Model]]] = [Run, Step, Signal]
+    history: ClassVar[list[type[Model]]] = [Run, Step, Signal]
+
+
+def do(client: Client, action: str, run: Run) -> str:
+    response = client.post(
+        page(Run, "changelist"),
+        {"action": action, "index": "0", "_selected_action": run.pk, "_object": run.pk},
+        follow=True,
+    )
+    assert response.redirect_chain[-1][0] == page(Run, "change", run.pk)
+    return response.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_run_shows_its_steps_in_order(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    html = client.get(page(Run, "change", run_add(world).pk)).content.decode()
+    assert html.index("turn 1") < html.index("turn 2") < html.index("turn 3")
+    assert "✔ done" in html
+    assert "120 ms" in html
+
+
+@pytest.mark.django_db
+def test_a_long_run_shows_its_newest_steps(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world, steps=INLINE_ROWS + 20)
+    html = client.get(page(Run, "change", run.pk)).content.decode()
+    assert f"turn {INLINE_ROWS + 20}" in html
+    assert "turn 20<" not in html
+    assert "turn 21<" in html
+
+
+@pytest.mark.django_db
+def test_a_waiting_run_can_be_canceled_from_its_page(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world)
+    assert 'value="cancel_runs"' in client.get(page(Run, "change", run.pk)).content.decode()
+    assert "1 asked to stop at the next step." in do(client, "cancel_runs", run)
+    run.refresh_from_db()
+    assert run.cancel_requested
+    assert 'value="cancel_runs"' not in client.get(page(Run, "change", run.pk)).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_failed_run_goes_on_from_its_failed_step(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world, status=Run.Status.FAILED)
+    run.steps.filter(seq=3).update(status=Step.Status.FAILED)
+    Run.objects.filter(pk=run.pk).update(failed_seq=3)
+    assert "will go on from the failed step" in do(client, "retry_runs", run)
+    run.refresh_from_db()
+    assert run.status == Run.Status.READY
+    assert list(run.steps.values_list("seq", flat=True)) == [1, 2]
+
+
+@pytest.mark.django_db
+def test_what_the_service_refuses_is_said(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world, status=Run.Status.DONE)
+    assert "Only a failed run can be retried" in do(client, "retry_runs", run)
+
+
+@pytest.mark.django_db
+def test_staff_cannot_cancel_the_run_of_another_organization(client: Client, world: World) -> None:
+    run = run_add(world)
+    other = world_build("other", rows=0)
+    client.force_login(staff_build(other.organization, "stranger"))
+    client.post(page(Run, "changelist"), {"action": "cancel_runs", "index": "0", "_selected_action": run.pk})
+    run.refresh_from_db()
+    assert not run.cancel_requested
+
+
+@pytest.mark.django_db
+def test_who_may_only_look_gets_no_buttons(client: Client, world: World) -> None:
+    world.staff.user_permissions.set(
+        world.staff.user_permissions.filter(content_type__app_label="engine", codename__startswith="view_")
+    )
+    client.force_login(world.staff)
+    run = run_add(world)
+    assert "cancel_runs" not in client.get(page(Run, "change", run.pk)).content.decode()
+    client.post(page(Run, "changelist"), {"action": "cancel_runs", "index": "0", "_selected_action": run.pk})
+    run.refresh_from_db()
+    assert not run.cancel_requested

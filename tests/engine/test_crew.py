@@ -1,0 +1,211 @@
+"""A worker's crew: how many runs at once, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from apps.core.broker import broker_url
+from apps.engine import leases, pacing, tasks
+from apps.engine.crew import Crew
+from apps.engine.flow import Handle, call, step
+from apps.engine.models import Run
+from apps.engine.pacing import Lanes, paced, under_way
+from tests.engine.flows import fresh, start
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECONDS = 10.0
+
+
+class Stage:
+    """What runs of these tests go through: they arrive outside, and stay there until they may leave."""
+
+    def __init__(self) -> None:
+        self.outside: list[int] = []
+        self.leave = threading.Event()
+
+
+stage = Stage()
+
+
+@pytest.fixture(autouse=True)
+def new_stage() -> Iterator[None]:
+    global stage  # noqa: PLW0603 - flows are plain functions
+    stage = Stage()
+    yield
+    stage.leave.set()
+
+
+@pytest.fixture
+def crew() -> Iterator[Callable[[int], Crew]]:
+    made: list[Crew] = []
+
+    def muster(size: int) -> Crew:
+        made.append(Crew(size))
+        return made[-1]
+
+    yield muster
+    stage.leave.set()
+    for one in made:
+        one.stop()
+
+
+def visit(number: int) -> int:
+    return int(call(go_outside, number=number))
+
+
+def go_outside(handle: Handle, number: int) -> int:
+    stage.outside.append(number)
+    stage.leave.wait(SECONDS)
+    return number
+
+
+def walk(steps: int) -> int:
+    return sum(step(one_more) for _ in range(steps))
+
+
+def one_more() -> int:
+    stage.outside.append(0)
+    time.sleep(0.01)
+    return 1
+
+
+def visits(count: int) -> list[Run]:
+    return [start(visit, number=number) for number in range(count)]
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def all_done(runs: list[Run]) -> bool:
+    return all(fresh(run).status == Run.Status.DONE for run in runs)
+
+
+def test_runs_wait_outside_at_the_same_time(crew: Callable[[int], Crew]) -> None:
+    runs = visits(4)
+
+    crew(4).take([run.pk for run in runs])
+
+    until(lambda: len(stage.outside) == 4)
+    stage.leave.set()
+    until(lambda: all_done(runs))
+
+
+def test_more_runs_than_threads_go_on_when_others_have_ended(crew: Callable[[int], Crew]) -> None:
+    runs = visits(3)
+
+    crew(2).take([run.pk for run in runs])
+
+    until(lambda: len(stage.outside) == 2)
+    assert fresh(runs[2]).status == Run.Status.READY
+    stage.leave.set()
+    until(lambda: all_done(runs))
+
+
+def test_a_run_rung_for_often_is_advanced_once(crew: Callable[[int], Crew]) -> None:
+    (run,) = visits(1)
+    stage.leave.set()
+
+    crew(3).take([run.pk] * 5)
+
+    until(lambda: all_done([run]))
+    assert stage.outside == [0]
+    assert fresh(run).attempts == 1
+
+
+def test_runs_get_under_way_in_the_order_of_their_rings(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "LANES", 1)
+    runs = visits(8)
+
+    crew(8).take([run.pk for run in reversed(runs)])
+
+    until(lambda: len(stage.outside) == 8)
+    assert stage.outside == list(reversed(range(8)))
+
+
+def test_a_run_that_does_not_exist_stops_nobody(crew: Callable[[int], Crew]) -> None:
+    runs = visits(1)
+    stage.leave.set()
+
+    crew(1).take([4711, runs[0].pk])
+
+    until(lambda: all_done(runs))
+
+
+def test_what_finds_no_thread_here_is_told_to_all_workers(crew: Callable[[int], Crew]) -> None:
+    broker = redis.Redis.from_url(broker_url(settings.LOOM_DATA_DIR))
+    broker.delete("celery:loom")
+    runs = visits(3)
+    full = crew(2)
+
+    full.ring([run.pk for run in runs])
+
+    until(lambda: len(stage.outside) == 2)
+    assert broker.llen("celery:loom") == 1
+    assert full._waiting == type(full._waiting)()
+    broker.delete("celery:loom")
+
+
+def test_a_crew_that_stops_hands_over_what_it_has_in_hand(crew: Callable[[int], Crew]) -> None:
+    run = start(walk, steps=500)
+    one = crew(1)
+    one.take([run.pk])
+    until(lambda: len(stage.outside) >= 3)
+
+    leases.stop()
+    one.stop()
+
+    handed = fresh(run)
+    assert handed.status == Run.Status.READY
+    assert not handed.lease_owner
+    assert 3 <= handed.steps.count() < 500
+    assert not one.is_here()
+
+
+def test_without_a_crew_a_message_is_worked_on_where_it_came() -> None:
+    runs = visits(2)
+    stage.leave.set()
+
+    tasks.advance(*[run.pk for run in runs])
+
+    assert all_done(runs)
+
+
+def test_lanes_are_free_again_when_a_run_is_under_way() -> None:
+    lanes = Lanes(threading.Condition(), size=1)
+
+    with paced(lanes):
+        lanes.enter()
+        assert lanes.free() == 0
+        under_way()
+        assert lanes.free() == 1
+        under_way()
+        assert lanes.free() == 1
+
+
+def test_a_run_that_never_gets_under_way_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "PATIENCE_S", 0.02)
+    lanes = Lanes(threading.Condition(), size=1)
+    lanes.enter()
+    assert lanes.free() == 0
+
+    time.sleep(0.03)
+
+    assert lanes.free() == 1
+
+
+def test_outside_of_a_crew_there_is_no_pacing() -> None:
+    under_way()

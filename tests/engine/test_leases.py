@@ -1,0 +1,268 @@
+"""Leases and fences: one worker at a time, and nothing written by one that lost its run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.engine import leases, runner
+from apps.engine.flow import Handle, call, joins, step, wait_for
+from apps.engine.models import Run
+from tests.engine.flows import (
+    PATIENCE_S,
+    at_once,
+    crash,
+    fresh,
+    let_time_pass,
+    note,
+    notes,
+    run,
+    start,
+    steps,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def lose(run: Run) -> None:
+    """Another worker takes the run over, as after a lease that ran out."""
+    crash(run)
+
+
+def test_of_many_workers_one_gets_the_run() -> None:
+    started = start(lambda: step(note, text="once"))
+    given = at_once(*[lambda: runner.advance(started.pk)] * 6)
+    assert sorted(given) == [False] * 5 + [True]
+    assert notes() == ["once"]
+
+
+def test_a_run_that_somebody_holds_is_left_alone() -> None:
+    started = start(lambda: step(note, text="mine"))
+    crash(started, owner=leases.owner())
+    Run.objects.filter(pk=started.pk).update(lease_until=timezone.now() + leases.LEASE)
+    assert runner.advance(started.pk) is False
+    assert runner.sweep() == 0
+    assert runner.drain() == 0
+
+
+def test_a_worker_that_lost_its_run_writes_nothing_more() -> None:
+    def flow() -> None:
+        step(note, text="first")
+        lose(started)
+        step(note, text="too late")
+
+    started = start(flow)
+    assert runner.advance(started.pk) is True
+    assert notes() == ["first"]
+    assert steps(started) == [("note", "done")]
+    assert fresh(started).lease_owner == "elsewhere:1:1"
+
+
+def test_a_call_of_a_worker_that_lost_its_run_is_not_recorded() -> None:
+    def flow() -> None:
+        call(lambda handle: lose(started), step_name="reach")
+
+    started = start(flow)
+    runner.advance(started.pk)
+    assert steps(started) == [("reach", "running")]
+
+
+def test_what_joins_a_step_of_a_lost_run_is_rolled_back() -> None:
+    @joins
+    def reach(handle: Handle) -> None:
+        with transaction.atomic():
+            handle.begin()
+        lose(started)
+        with transaction.atomic():
+            note(text="never")
+            handle.finish("never")
+
+    started = start(lambda: call(reach))
+    runner.advance(started.pk)
+    assert (notes(), steps(started)) == ([], [("reach", "running")])
+
+
+def test_a_lost_run_does_not_go_to_sleep_or_end_by_its_old_worker() -> None:
+    def waits() -> None:
+        lose(first)
+        wait_for("go")
+
+    def ends() -> str:
+        lose(second)
+        return "stale"
+
+    first, second = start(waits), start(ends)
+    runner.advance(first.pk)
+    runner.advance(second.pk)
+    assert [fresh(one).status for one in (first, second)] == [Run.Status.RUNNING] * 2
+    assert fresh(second).output is None
+
+
+def test_a_failure_of_a_worker_that_lost_its_run_does_not_count() -> None:
+    def flow() -> None:
+        lose(started)
+        raise ValueError("stale")
+
+    started = start(flow)
+    runner.advance(started.pk)
+    assert (fresh(started).status, fresh(started).error) == (Run.Status.RUNNING, "")
+
+
+def test_a_run_whose_lease_ran_out_goes_on_elsewhere(rings: list[int]) -> None:
+    started = start(lambda: step(note, text="taken over"))
+    crash(started)
+    rings.clear()
+    let_time_pass(started)
+    assert runner.sweep() == 1
+    assert rings == [started.pk]
+    runner.drain()
+    assert notes() == ["taken over"]
+    assert fresh(started).attempts == 2
+
+
+def test_a_worker_of_this_host_that_died_is_noticed_at_once(rings: list[int]) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    living = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+    started = start(lambda: step(note, text="taken over"))
+    crash(started, owner=living)
+    Run.objects.filter(pk=started.pk).update(lease_until=timezone.now() + timedelta(hours=1))
+    rings.clear()
+    assert runner.sweep() == 0
+    child.kill()
+    child.communicate()
+    assert runner.sweep() == 1
+    assert rings == [started.pk]
+
+
+def test_an_owner_is_dead_only_if_that_is_certain() -> None:
+    place, me = leases.place(), os.getpid()
+    assert not leases.owner_is_dead(leases.owner())
+    assert leases.owner_is_dead(f"{place}:{me}:1"), "the pid was given to another process"
+    assert leases.owner_is_dead(f"{place}:{2**22 + 1}:1"), "no process has that pid"
+    assert not leases.owner_is_dead(f"elsewhere:{me}:1"), "another host's processes are not known here"
+    assert not leases.owner_is_dead(""), "nobody"
+
+
+def test_a_process_that_ended_but_was_not_reaped_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    name = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+    deadline = time.monotonic() + PATIENCE_S
+    while not leases.owner_is_dead(name) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert leases.owner_is_dead(name)
+    child.wait()
+
+
+def test_the_heartbeat_prolongs_the_lease_of_a_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY_S", 0.05)
+    monkeypatch.setattr(leases, "_thread", None)
+    seen: list[bool] = []
+
+    def long_call(handle: Handle) -> None:
+        first = fresh(started).lease_until
+        assert first is not None
+        deadline = time.monotonic() + PATIENCE_S
+        while fresh(started).lease_until == first and time.monotonic() < deadline:
+            time.sleep(0.02)
+        seen.append((fresh(started).lease_until or first) > first)
+
+    started = start(lambda: call(long_call))
+    runner.advance(started.pk)
+    assert seen == [True]
+    assert fresh(started).lease_until is None
+
+
+def test_only_leases_that_are_still_ours_are_prolonged() -> None:
+    ours, lost = start(lambda: None), start(lambda: None)
+    crash(ours)
+    crash(lost)
+    held = [(ours.pk, fresh(ours).fence), (lost.pk, fresh(lost).fence - 1)]
+    before = fresh(lost).lease_until
+    assert leases.renew(held) == 1
+    assert (fresh(ours).lease_until or timezone.now()) > timezone.now() + timedelta(seconds=20)
+    assert fresh(lost).lease_until == before
+
+
+def test_the_heartbeat_does_not_wait_for_a_step_that_holds_its_run() -> None:
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("SQLite locks the whole database")
+    busy, free = start(lambda: None), start(lambda: None)
+    crash(busy)
+    crash(free)
+    held = [(one.pk, fresh(one).fence) for one in (busy, free)]
+    with transaction.atomic():
+        list(Run.objects.locked().filter(pk=busy.pk))
+        assert at_once(lambda: leases.renew(held)) == [1]
+
+
+def test_a_run_that_this_process_lost_and_took_again_keeps_its_new_lease() -> None:
+    with leases.held(7, 1):
+        with leases.held(7, 2):
+            pass
+        assert leases._held == {(7, 1)}
+    assert leases._held == set()
+
+
+def test_a_forked_child_holds_nothing_and_is_somebody_else() -> None:
+    parent = leases.owner()
+    with leases.held(7, 1):
+        pid = os.fork()
+        if pid == 0:
+            clean = not leases._held and leases._thread is None and leases.owner() != parent
+            os._exit(0 if clean else 1)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_worker_told_to_stop_ends_the_step_in_hand_and_hands_over(rings: list[int]) -> None:
+    def last_of_this_worker() -> None:
+        note(text="in hand")
+        leases.stop()
+
+    def flow() -> str:
+        step(last_of_this_worker)
+        return step(note, text="next")
+
+    started = start(flow)
+    rings.clear()
+    runner.advance(started.pk)
+    assert notes() == ["in hand"]
+    assert (fresh(started).status, fresh(started).lease_owner) == (Run.Status.READY, "")
+    assert rings == [started.pk]
+    assert runner.advance(started.pk) is False, "a stopping worker takes nothing new"
+    leases.resume()
+    runner.drain()
+    assert (fresh(started).output, notes()) == ("next", ["in hand", "next"])
+
+
+def test_a_stopping_worker_still_ends_a_run_that_has_no_step_left() -> None:
+    done = run(lambda: step(leases.stop))
+    assert done.status == Run.Status.DONE
+
+
+def test_leases_are_renewed_by_one_thread_and_its_connection_is_not_kept() -> None:
+    done = threading.Event()
+
+    def renew() -> bool:
+        leases.renew([(1, 1)])
+        done.set()
+        return connection.connection is None
+
+    assert at_once(renew) == [True]
+    assert done.is_set()
+
+
+def test_places_tell_containers_apart_that_share_a_name() -> None:
+    host, boot, namespace = leases.place().split("/")
+    assert Path("/proc/sys/kernel/random/boot_id").read_text().startswith(boot)
+    assert namespace in Path("/proc/self/ns/pid").readlink().name
+    assert host

@@ -41,6 +41,7 @@ LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
 # A session that waits for its model holds a thread: there must be more of them than of sessions.
 LOOM_WORKER_THREADS = env_int("LOOM_WORKER_THREADS", LOOM_MAX_SESSIONS + 4)
 LOOM_STOP_SECONDS = env_float("LOOM_STOP_SECONDS", 10.0)
+LOOM_LEASE_SECONDS = env_float("LOOM_LEASE_SECONDS", 30.0)
 LOOM_FIRST_START = "apps.accounts.services.admin_ensure"
 
 SECRET_KEY = secret_key()
@@ -197,8 +198,10 @@ LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
 LOOM_PERSONAS_DIR = Path(env_str("LOOM_PERSONAS_DIR") or BASE_DIR / "personas")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.api.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.accounts.permissions.ResourcePermission"],
+    "DEFAULT_PARSER_CLASSES": ["apps.core.api.ObjectParser"],
+    "DEFAULT_PAGINATION_CLASS": "apps.accounts.api.BareArrayPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "apps.core.api.exception_handler",
 }

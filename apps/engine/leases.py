@@ -12,14 +12,15 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+from django.conf import settings
 from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.engine.models import Run
 
-LEASE = timedelta(seconds=30)
-RENEW_EVERY_S = 8.0
+LEASE = timedelta(seconds=settings.LOOM_LEASE_SECONDS)
+RENEW_EVERY_S = settings.LOOM_LEASE_SECONDS / 4
 
 log = logging.getLogger(__name__)
 _held: set[tuple[int, int]] = set()

@@ -198,10 +198,9 @@ LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
 LOOM_PERSONAS_DIR = Path(env_str("LOOM_PERSONAS_DIR") or BASE_DIR / "personas")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.api.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.http.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apps.accounts.permissions.ResourcePermission"],
-    "DEFAULT_PARSER_CLASSES": ["apps.core.api.ObjectParser"],
-    "DEFAULT_PAGINATION_CLASS": "apps.accounts.api.BareArrayPagination",
+    "DEFAULT_PARSER_CLASSES": ["apps.core.http.ObjectParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "apps.core.api.exception_handler",
 }

@@ -1,18 +1,35 @@
-"""What every API view shares: the error body."""
+"""What every API view shares: the error body and numbers of the query string."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from apps.core.errors import LoomError
+from apps.core.errors import BadInput, LoomError, TooLarge
+
+MAX_NUMBER = 2**63 - 1
+
+
+def query_number(request: Request, name: str, *, default: int | None = None, least: int = 0) -> int | None:
+    """A whole number of the query string; BadInput if it is none."""
+    text = request.query_params.get(name, "").strip()
+    if not text:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+    if not least <= number <= MAX_NUMBER:
+        raise BadInput(f"{name} must be a whole number from {least} up.", details={"field": name})
+    return number
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer every known error as {"error": sentence, "code": slug, "details": {...}}."""
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge("The body of the request is too large.")
     if isinstance(error, LoomError):
         return Response(error.body(), status=error.status)
     response = drf_exception_handler(error, context)

@@ -1,0 +1,11 @@
+"""The routes of /api/v1/: each app's API module exposes `urlpatterns`."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from apps.core.health import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health", health, name="health"),
+]

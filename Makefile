@@ -42,7 +42,7 @@ format: install-dev ## format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install ## measure an agent turn and dispatch; prints JSON: ARGS="--check --only turns"
+bench: install ## measure turns, dispatch, steps, waits, sessions; prints JSON: ARGS="--check --only turns"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -51,7 +51,8 @@ lock: install ## write the lock files anew from requirements*.in
 	@$(LOCK) requirements-uv.in -o requirements-uv.txt
 	@$(LOCK) requirements.in -o requirements.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
+	@$(LOCK) requirements-bench.in -o requirements-bench.txt
 
 clean: ## remove .venv and caches; Loom's own data in .loom stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.git/*' -type d -prune -exec rm -rf {} +

@@ -7,13 +7,20 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import ready, turns
+from tests.bench import ready, steps, turns
 from tests.bench.child import CouldNotMeasure
 from tests.bench.figures import environment
 from tests.e2e.weaves import installation
+
+PARTS: dict[str, Callable[[Mapping[str, str], int], dict[str, Any]]] = {
+    "turns": lambda env, rounds: turns.measure(env, rounds=rounds, turns=50, long_sessions=3),
+    "ready": lambda env, rounds: ready.measure(env, rounds=rounds, singles=20),
+    "steps": lambda env, rounds: steps.measure(env, rounds=rounds),
+}
 
 
 def main() -> int:
@@ -27,14 +34,14 @@ def main() -> int:
         return 2
     result["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(result, indent=2))
-    missed = [name for name, figure in result["figures"].items() if not figure["ok"]]
+    missed = [name for name, figure in result["figures"].items() if figure["ok"] is False]
     return 1 if given.check and missed else 0
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    parser.add_argument("--only", choices=["turns", "ready"], help="measure one part")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of both sides (default: 5)")
     return parser.parse_args()
 
@@ -42,14 +49,11 @@ def arguments() -> argparse.Namespace:
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="loom-bench-") as place:
-        if given.only != "ready":
-            with installation(Path(place) / "turns") as loom:
-                loom.connect("")
-                figures |= turns.measure(loom.env, rounds=given.rounds, turns=50, long_sessions=3)
-        if given.only != "turns":
-            with installation(Path(place) / "ready") as loom:
-                loom.connect("")
-                figures |= ready.measure(loom.env, rounds=given.rounds, singles=20)
+        for name, part in PARTS.items():
+            if given.only in (None, name):
+                with installation(Path(place) / name) as loom:
+                    loom.connect("")
+                    figures |= part(loom.env, given.rounds)
     return figures
 
 

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import django
-
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., dict[str, Any]]
 
@@ -27,13 +25,15 @@ class CouldNotMeasure(Exception):
 
 
 class Child:
-    """The measuring side. The process ends with the block."""
+    """The measuring side. The process ends with the block. `python` is another environment's interpreter."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str], log: Path, python: str = sys.executable
+    ) -> None:
         self.module, self.log = arguments[-1], log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, *arguments],
+                [python, "-m", __name__, *arguments],
                 cwd=ROOT,
                 env=dict(env),
                 stdin=subprocess.PIPE,
@@ -84,6 +84,8 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints does not end up between the answers
     *options, module = sys.argv[1:]
     if "--django" in options:
+        import django  # noqa: PLC0415 - those of another environment do without
+
         django.setup()
     commands: dict[str, Command] = import_module(module).commands()
     for line in sys.stdin:

@@ -13,21 +13,27 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` is to be at most `target`; `aim` is what we would like."""
+    """`value` is to be at most `target`, or at least if `least`; `aim` is what we would like."""
 
     value: float
     target: float
     unit: str
     samples: int
     aim: float | None = None
+    least: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        return self.value <= self.target
+        return self.value >= self.target if self.least else self.value <= self.target
 
     def dump(self) -> dict[str, Any]:
         return {**{key: value for key, value in asdict(self).items() if value is not None}, "ok": self.ok}
+
+
+def skipped(reason: str) -> dict[str, Any]:
+    """Stands where a figure would: nothing was measured, so nothing was missed either."""
+    return {"skipped": reason, "ok": None}
 
 
 def percentile(values: Sequence[float], share: float) -> float:

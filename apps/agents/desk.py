@@ -6,9 +6,11 @@ again after a crash finds what it did instead of doing it twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apps.agents.models import Claim, Persona, Session
+from apps.agents.orchestration import Order, carry_out, instruction_of
 from apps.agents.personas import role_resolve, roles_of
 from apps.agents.proof import claim_create, review_create
 from apps.agents.seat import Seat
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
         Decide,
         Delegate,
         Done,
+        Orchestrate,
         Remember,
         RequestDecision,
         SendMessage,
         SubmitReview,
         UpdateBead,
     )
+    from apps.agents.results import CheckReport
 
 MAX_PLAN_BEADS = 200
 
@@ -43,6 +47,8 @@ class PlatformDesk:
         self.seat, self.session, self.turn, self.run_id = seat, seat.session, turn, run_id
         self.waits_for: int | None = None
         self.claim_id: int | None = None
+        self.awaits: list[tuple[int, float]] = []
+        self.check: Callable[[str], CheckReport] | None = None
 
     def _origin(self, index: int) -> str:
         return f"session:{self.session.pk}:{self.turn}:{index}"
@@ -199,6 +205,20 @@ class PlatformDesk:
     def note_remember(self, action: Remember) -> str:
         note_remember(session=self.session, text=action.note)
         return "Remembered for later sessions of this project."
+
+    def orchestrate(self, action: Orchestrate, index: int) -> str:
+        order = Order(
+            instruction=instruction_of(action.instruction, action.target, action.options),
+            project=self.session.project,
+            agent=self.session.agent,
+            key=self._origin(index),
+            session=self.session,
+            run_id=self.run_id,
+            check=self.check,
+        )
+        carried = carry_out(order)
+        self.awaits += carried.awaits
+        return carried.text
 
     # -- finishing ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from apps.agents.replies.language import read_language
 from apps.core.errors import BadInput
 
 FILE_NAMES = ("SKILL.md", "skill.md")
@@ -114,6 +115,8 @@ def _load(directory: Path, root: Path) -> PersonaFile:
     role = metadata.get("role", directory.name)
     if not WORDS.fullmatch(role) or len(role) > MAX_ROLE:
         raise _Problem(f"the role {role!r} must be lower-case words with hyphens, at most {MAX_ROLE} long")
+    if problems := read_language(body).problems:
+        raise _Problem(f"its orchestration block is wrong below the front matter: {problems[0]}")
     if metadata.get("autonomy", "semi") not in AUTONOMY:
         raise _Problem(f"autonomy must be one of {', '.join(AUTONOMY)}, not {metadata['autonomy']!r}")
     return PersonaFile(

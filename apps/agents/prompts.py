@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apps.agents.models import Agent, Claim, Message, Note, Persona, Session
+from apps.agents.replies.language import strip
+from apps.agents.replies.language_values import instructions_of
 from apps.agents.sandbox import sandbox_tools
 from apps.beads.models import Bead
 from apps.decisions.models import Decision
@@ -48,17 +50,38 @@ The actions:
 """
 
 
+LANGUAGE = """
+You may direct the platform with instructions, in the text of a reply, each tag and parameter on a line of \
+its own:
+<loom>
+WORKFLOW: delegate
+INPUT: {{"title": "...", "role": "qa-engineer", "acceptance": ["..."]}}
+WAIT: false
+END
+</loom>
+Instructions: {kinds}. LIST: catalog shows what there is to start and every parameter; QUERY: <run> tells \
+where a run stands. You get what came of them as the results of your reply.
+"""
+
+
+def language_manual(persona: Persona) -> str:
+    """How to give instructions, for personas that delegate; others can still look and ask."""
+    allowed = instructions_of(persona.metadata)
+    return LANGUAGE.format(kinds=", ".join(allowed)) if "WORKFLOW" in allowed else ""
+
+
 def system_message(*, persona: Persona, agent_name: str, project: Project, manual: str = "") -> str:
     """The system message; `manual` is given where the model has no native tools."""
     text = SYSTEM.format(
         name=agent_name,
         role=persona.role,
         description=persona.description,
-        body=persona.body.strip(),
+        body=strip(persona.body).strip(),  # standing orders are for the platform
         branch=project.branch,
         tools=", ".join(sandbox_tools()),
         network="" if not project.allow_network else " limits (the project's owner allowed it)",
     )
+    text += language_manual(persona)
     return text + (JSON_PROTOCOL.format(manual=manual) if manual else "")
 
 

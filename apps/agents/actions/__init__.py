@@ -7,6 +7,7 @@ from apps.agents.actions.binding import ActionError, bind
 from apps.agents.actions.finish import Criterion, Decide, Done, SubmitReview
 from apps.agents.actions.git import GitCommit, GitDiff, GitLog, GitStatus
 from apps.agents.actions.manual import manual_for, tools_for
+from apps.agents.actions.orchestrate import ORCHESTRATE, Orchestrate
 from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
 from apps.agents.actions.read import ReadFile, ReadTree, SearchText
 from apps.agents.actions.registry import REGISTRY, resolve
@@ -15,6 +16,7 @@ from apps.agents.actions.talk import AskQuestion, Option, Remember, RequestDecis
 from apps.agents.actions.write import ApplyPatch, DeleteFile, EditFile, MoveFile, WriteFile
 
 __all__ = [
+    "ORCHESTRATE",
     "REGISTRY",
     "Action",
     "ActionContext",
@@ -37,6 +39,7 @@ __all__ = [
     "GitView",
     "MoveFile",
     "Option",
+    "Orchestrate",
     "ReadFile",
     "ReadTree",
     "Remember",

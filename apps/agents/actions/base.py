@@ -18,6 +18,7 @@ from apps.core.errors import LoomError
 
 if TYPE_CHECKING:
     from apps.agents.actions.finish import Decide, Done, SubmitReview
+    from apps.agents.actions.orchestrate import Orchestrate
     from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
     from apps.agents.actions.talk import AskQuestion, Remember, RequestDecision, SendMessage
 
@@ -80,6 +81,7 @@ class Desk(Protocol):
     def work_claim(self, action: Done) -> str: ...
     def review_submit(self, action: SubmitReview) -> str: ...
     def decision_decide(self, action: Decide) -> str: ...
+    def orchestrate(self, action: Orchestrate, index: int) -> str: ...
 
 
 @dataclass

@@ -7,6 +7,7 @@ import re
 from apps.agents.actions.base import Action
 from apps.agents.actions.finish import Decide, Done, SubmitReview
 from apps.agents.actions.git import GitCommit, GitDiff, GitLog, GitStatus
+from apps.agents.actions.orchestrate import Orchestrate
 from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
 from apps.agents.actions.read import ReadFile, ReadTree, SearchText
 from apps.agents.actions.run import BuildProject, RunCommand, RunLinter, RunTests
@@ -20,6 +21,7 @@ _ALL: tuple[type[Action], ...] = (
     GitStatus, GitDiff, GitLog, GitCommit,
     CreateBead, UpdateBead, Delegate,
     AskQuestion, RequestDecision, SendMessage, Remember,
+    Orchestrate,
     Done, SubmitReview, Decide,
 )  # fmt: skip
 

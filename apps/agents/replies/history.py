@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apps.agents.replies.language import strip
 from apps.agents.replies.reading import Call, Reading
 from apps.agents.replies.thinking import answer_start
 
@@ -25,7 +26,7 @@ def valid_history(
     the model sees its slip.
     """
     text = text or ""
-    content = _clean(text[answer_start(text) :])
+    content = _clean(strip(text[answer_start(text) :]))  # instructions stand there as tool calls
     if not tool_calls and reading.actions and not reading.error:
         content = reading.notes  # the text was the actions themselves
     if len(reading.actions) < len(tool_calls):

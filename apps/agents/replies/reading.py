@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.agents.replies.language import MAX_PROBLEMS, OPENING, located, read_language
 from apps.agents.replies.native import read_calls
 from apps.agents.replies.shapes import Spoken
-from apps.agents.replies.text import read_text
+from apps.agents.replies.text import orchestration, read_text
 from apps.agents.replies.thinking import answer_start
 
 EXPECTED = (
@@ -51,6 +52,7 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
     if len(text) > MAX_REPLY:
         return Reading((), error=_error([f"it has {len(text):,} characters, which is too long"], 0))
     start = answer_start(text)
+    orders: list[str] = []
     if tool_calls:
         native = read_calls(tool_calls)
         calls, problems = native.calls, native.problems
@@ -58,16 +60,29 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
     else:
         found = read_text(text, start)
         calls, notes = found.calls, found.notes or found.prose
+        orders = located(text, tuple(found.orders[:MAX_PROBLEMS]))
         problems = [
             f"{why}{_place(text, at)}" if number < _TOLD else why
             for number, (at, why) in enumerate(sorted(found.problems))
         ]
-        if not calls and not problems:
-            problems = [_nothing(text, start)]
+    if OPENING.search(notes):
+        said = read_language(notes)
+        calls = [*map(orchestration, said.instructions), *calls]
+        notes, orders = said.text, [*orders, *said.problems]
+    if not tool_calls and not calls and not problems and not orders:
+        problems = [_nothing(text, start)]
     if len(calls) > MAX_ACTIONS:
         problems = [*problems, f"only the first {MAX_ACTIONS} of its {len(calls)} actions are taken"]
         calls = calls[:MAX_ACTIONS]
-    return Reading(_numbered(calls), _clean(notes), _error(problems, len(calls)) if problems else "")
+    error = _error(problems, len(calls)) if problems else ""
+    return Reading(_numbered(calls), _clean(notes), "\n".join(filter(None, [error, _misordered(orders)])))
+
+
+def _misordered(problems: list[str]) -> str:
+    if not problems:
+        return ""
+    told = "\n".join(f"- {problem}" for problem in problems)
+    return f"Orchestration blocks with errors; nothing of such a block was done:\n{told}"
 
 
 def _nothing(text: str, start: int) -> str:

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.agents.actions import REGISTRY
-from apps.agents.replies import tags
+from apps.agents.actions import ORCHESTRATE, REGISTRY
+from apps.agents.replies import language, tags
 from apps.agents.replies.jsonish import Broken, Found, read_value
 from apps.agents.replies.recovery import Recovered, recover
 from apps.agents.replies.shapes import LISTS, Spoken, is_known, is_name, listed, notes_of, spoken_of
 
-_START = re.compile(rf"""(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'A-Za-z_])|\[(?=\s*\{{)""")
+_START = re.compile(
+    rf"""(?P<loom>{language.OPENING.pattern})|(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'A-Za-z_])|\[(?=\s*\{{)"""
+)
 _LIST = re.compile(rf"""["']?\b(?:{"|".join(LISTS)})["']?\s*+:\s*+\[""")
 _ENVELOPE = re.compile(r"""\{\s*+["']?(?:actions|tool_calls|notes?|thoughts?|reasoning|plan)["']?\s*+:""")
 _SINGLE = re.compile(r"""\{\s*+["']?(?:action|type|tool|name)["']?\s*+:\s*+["']([\w.-]{1,64})["']""")
@@ -28,6 +30,7 @@ class TextReading:
 
     calls: list[Spoken] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    orders: list[language.Problem] = field(default_factory=list)  # what is wrong with blocks of the language
     notes: str = ""
     prose: str = ""
 
@@ -35,6 +38,11 @@ class TextReading:
 def read_text(text: str, start: int) -> TextReading:
     """All actions in `text` from `start` on."""
     return _Scan(text, start).read()
+
+
+def orchestration(instruction: language.Instruction) -> Spoken:
+    """An instruction as the action that carries it out."""
+    return Spoken(ORCHESTRATE, instruction.arguments())
 
 
 def _end_of_answer(text: str) -> int:
@@ -56,6 +64,7 @@ class _Scan:
         before = _AROUND.match(text, start)
         self.first, self.last = before.end() if before else start, _end_of_answer(text)
         self.effort = _EFFORT
+        self.closings = language.last_closing(text)
         self.reading = TextReading()
         self.prose: list[str] = []
 
@@ -63,7 +72,10 @@ class _Scan:
         at = self.start
         while match := _START.search(self.text, at):
             self.prose.append(self.text[at : match.start()])
-            at = self._call(match) if match["call"] else self._document(match.start())
+            if match["loom"]:
+                at = self._block(match)
+            else:
+                at = self._call(match) if match["call"] else self._document(match.start())
             if self.effort < 0:
                 self.reading.problems.append(
                     (at, "too much of the reply is unreadable; the rest was not read")
@@ -73,6 +85,15 @@ class _Scan:
             self.prose.append(self.text[at:])
         self.reading.prose = "".join(self.prose).strip()
         return self.reading
+
+    def _block(self, match: re.Match[str]) -> int:
+        opening = language.OPENING.match(self.text, match.start())
+        if opening is None:
+            return match.end()
+        block = language.read_block(self.text, opening, self.closings)
+        self.reading.calls += [orchestration(instruction) for instruction in block.instructions]
+        self.reading.orders += block.problems
+        return block.end
 
     def _problem(self, at: int, why: str) -> None:
         self.reading.problems.append((at, why))

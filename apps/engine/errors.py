@@ -30,6 +30,14 @@ class LeaseLost(Interruption):
     """Another worker holds the run now; nothing this one does may be written."""
 
 
+class Abandoned(LeaseLost):
+    """The attempt took too long and was given up; nothing it does may be written any more."""
+
+
+class Paused(Interruption):
+    """Somebody wants the run to be set aside."""
+
+
 class Outage(Interruption):
     """The database failed under a step; whether it committed is for its rows to tell, which are read anew."""
 
@@ -40,6 +48,16 @@ class Canceled(Interruption):
 
 class Diverged(Interruption):
     """The flow asked for other steps than its history has: it was started by other code."""
+
+
+class HistoryFull(Interruption):
+    """The run has taken more steps than one history holds."""
+
+
+class TimedOut(LoomError):
+    """An attempt took longer than its policy allows."""
+
+    code, status = "timeout", 504
 
 
 def is_outage(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,11 +13,25 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.engine import doorbell, leases
-from apps.engine.errors import Canceled, Diverged, LeaseLost, Outage, Suspended, is_outage
+from apps.engine.errors import (
+    Canceled,
+    Diverged,
+    HistoryFull,
+    LeaseLost,
+    Outage,
+    Paused,
+    Suspended,
+    is_outage,
+)
 from apps.engine.models import Run, Step
 from apps.engine.rows import run_lock, step_write
+from apps.engine.telling import tell
 
 ENDED = frozenset({Step.Status.DONE, Step.Status.FAILED})
+MAX_STEPS = 10_000  # of one history
+
+# Of the thread, not of the execution: an attempt that was given up takes no steps while the flow goes on.
+_in_step: ContextVar[bool] = ContextVar("engine_in_step", default=False)
 
 
 @dataclass
@@ -27,23 +41,26 @@ class Execution:
     run: Run
     steps: dict[int, Step]
     seq: int = 0
-    in_step: bool = False
     canceling: bool = False
     scratch: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Callable[[], Any]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What this history is called: step and child keys begin with it."""
+        run = self.run
+        return run.key if run.generation == 1 else f"{run.key}#{run.generation}"
 
     def next(self, name: str) -> tuple[int, Step | None]:
         """The number of the next step, and its row if there is one."""
-        if self.in_step:
-            raise RuntimeError(f"A step cannot take steps of its own; {name!r} belongs into the flow.")
-        self.seq += 1
-        known = self.steps.get(self.seq)
-        if known is not None and known.name != name:
-            raise Diverged(
-                f"Step {self.seq} of this run is {known.name!r}, but its flow now asks for {name!r}: "
-                "the run was started by other code and cannot go on."
-            )
+        known = self.recall(name)
         if known is not None and known.status in ENDED:
             return self.seq, known
+        if self.seq > MAX_STEPS:
+            raise HistoryFull(
+                f"The run has taken {MAX_STEPS:,} steps, as many as one history holds; a flow that goes on "
+                "for long must call continue_as_new from time to time."
+            )
         if leases.is_stopping():
             self.hand_over()
         if known is not None:
@@ -51,14 +68,37 @@ class Execution:
                 pass  # somebody may have canceled while nobody worked on it
         return self.seq, known
 
+    def recall(self, name: str) -> Step | None:
+        """Count the next step and look up what is on record of it."""
+        self.refuse_in_step(name)
+        self.seq += 1
+        known = self.steps.get(self.seq)
+        if known is not None and known.name != name:
+            raise Diverged(
+                f"Step {self.seq} of this run is {known.name!r}, but its flow now asks for {name!r}: "
+                "the run was started by other code and cannot go on."
+            )
+        return known
+
+    def refuse_in_step(self, name: str) -> None:
+        if _in_step.get():
+            raise RuntimeError(f"A step cannot take steps of its own; {name!r} belongs into the flow.")
+
+    def refuse_unasked(self) -> None:
+        """For a flow that ends: it must have asked for all that its history has."""
+        if self.seq < max(self.steps, default=0):
+            raise Diverged(
+                "The flow ended before the last step of its history: the run was started by other code."
+            )
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """Inside, the work of a step is done, which can take no steps itself."""
-        self.in_step = True
+        token = _in_step.set(True)
         try:
             yield
         finally:
-            self.in_step = False
+            _in_step.reset(token)
 
     @contextmanager
     def transaction(self, *, interruptible: bool = False) -> Iterator[None]:
@@ -75,28 +115,35 @@ class Execution:
     def hold(self, *, interruptible: bool = False) -> None:
         """Lock the run's row until the transaction ends.
 
-        LeaseLost if another worker has the run by now; if `interruptible`, Canceled (once) if somebody wants
-        that.
+        LeaseLost if another worker has the run by now; if `interruptible`, Canceled (once) or Paused if
+        somebody wants that.
         """
         if not connection.in_atomic_block:
             raise RuntimeError("A step is recorded inside the transaction of what it changed.")
-        cancel_requested = run_lock(self.run.pk, self.run.fence)
-        if cancel_requested is None:
+        wishes = run_lock(self.run.pk, self.run.fence)
+        if wishes is None:
             raise LeaseLost
-        if interruptible and cancel_requested and not self.canceling:
+        cancel_requested, pause_requested = wishes
+        if not interruptible or self.canceling:
+            return
+        if cancel_requested:
             self.canceling = True
             raise Canceled
+        if pause_requested:
+            raise Paused
 
     def write(self, seq: int, name: str, status: str, **fields: Any) -> None:
         """Write the row of an unfinished step; needs the run held."""
         ended = timezone.now() if status in ENDED else None
         step_write(self.run.pk, seq, name, status, ended=ended, **fields)
 
-    def release(self, status: str, *, wake_at: datetime | None = None, waits_for: str = "") -> None:
+    def release(
+        self, status: str, *, wake_at: datetime | None = None, waits_for: str = "", **changes: Any
+    ) -> None:
         """Let go of the run; LeaseLost if it was not ours any more."""
         held = Run.objects.filter(pk=self.run.pk, fence=self.run.fence, status=Run.Status.RUNNING)
-        changes = {"status": status, "wake_at": wake_at, "waits_for": waits_for, "updated_at": timezone.now()}
-        if held.update(lease_owner="", lease_until=None, **changes) != 1:
+        changes |= {"lease_owner": "", "lease_until": None, "updated_at": timezone.now()}
+        if held.update(status=status, wake_at=wake_at, waits_for=waits_for, **changes) != 1:
             raise LeaseLost
 
     def hand_over(self) -> None:
@@ -105,6 +152,17 @@ class Execution:
             self.release(Run.Status.READY)
         doorbell.ring(self.run.pk)
         raise Suspended
+
+    def pause(self) -> None:
+        """Set the run aside until somebody resumes it; ready again if the pause is not wanted any more."""
+        with self.transaction():
+            asked = Run.objects.filter(pk=self.run.pk, pause_requested=True, cancel_requested=False)
+            wanted = asked.exists()
+            self.release(Run.Status.PAUSED if wanted else Run.Status.READY, pause_requested=False)
+            if wanted:
+                tell(self.run, "run.paused")
+        if not wanted:
+            doorbell.ring(self.run.pk)
 
 
 _current: ContextVar[Execution] = ContextVar("engine_execution")
@@ -119,8 +177,9 @@ def current() -> Execution:
 
 @contextmanager
 def executing(execution: Execution) -> Iterator[None]:
-    token = _current.set(execution)
+    outer, in_outer_step = _current.set(execution), _in_step.set(False)
     try:
         yield
     finally:
-        _current.reset(token)
+        _in_step.reset(in_outer_step)
+        _current.reset(outer)

@@ -1,4 +1,6 @@
-"""Flows and what they are made of: step, call, wait_for, sleep; children have a module of their own.
+"""Flows and what they are made of: step, call, wait_for, sleep, answers.
+
+Child runs (`children`) and histories that begin anew (`generations`) have modules of their own.
 
 A flow is an ordinary function. Whatever it must not repeat goes through one of these functions, which record
 the result under the next number of the run; when the flow is called again after a crash or a wait, finished
@@ -7,10 +9,10 @@ steps return what they recorded. So a flow must ask for its steps in the same or
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from django.utils import timezone
@@ -18,17 +20,32 @@ from django.utils import timezone
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.storable import storable
-from apps.engine.errors import Failure, Outage, StepFailed, Suspended, is_outage
+from apps.engine.attempts import within
+from apps.engine.errors import Abandoned, Failure, Outage, StepFailed, Suspended, TimedOut, is_outage
 from apps.engine.execution import ENDED, Execution, current
-from apps.engine.models import Run, Signal, Step
+from apps.engine.models import ANY_CHILD, CHILD, Run, Signal, Step
 from apps.engine.pacing import under_way
+from apps.engine.retrying import ONCE, Retry
 
-__all__ = ["Handle", "Retry", "call", "current", "flow", "joins", "sleep", "sleep_until", "step", "wait_for"]
+__all__ = [
+    "Handle",
+    "Retry",
+    "answers",
+    "call",
+    "current",
+    "flow",
+    "joins",
+    "sleep",
+    "sleep_until",
+    "step",
+    "wait_for",
+]
 
 T = TypeVar("T")
 FlowFunction = Callable[..., Any]
 
 MAX_LOST = 20  # attempts of one call that may end with the worker's death or the database's
+KEPT_FAILURES = 20  # of one call
 
 
 @dataclass(frozen=True)
@@ -38,42 +55,49 @@ class Flow:
     version: int
 
 
-@dataclass(frozen=True)
-class Retry:
-    """How often and how soon a failed call is tried again; delays in seconds."""
-
-    attempts: int = 4
-    delay: float = 1.0
-    factor: float = 3.0
-    max_delay: float = 120.0
-    jitter: float = 0.2
-    never: tuple[type[Exception], ...] = ()
-
-    def delay_after(self, attempt: int, error: Exception) -> float | None:
-        """Seconds until the next attempt, or None when this was the last."""
-        if (
-            attempt >= self.attempts
-            or isinstance(error, self.never)
-            or getattr(error, "retryable", True) is False
-        ):
-            return None
-        wanted = min(self.max_delay, self.delay * self.factor ** (attempt - 1))
-        wanted *= 1 + self.jitter * random.random()  # noqa: S311 - spreads retries, no secret
-        return max(wanted, float(getattr(error, "retry_after", 0) or 0))
-
-
-ONCE = Retry(attempts=1)
-FLOWS: dict[str, Flow] = {}
+FLOWS: dict[str, Flow] = {}  # the newest version of each
+_older: dict[tuple[str, int], Flow] = {}
 
 
 def flow(name: str, *, version: int = 1) -> Callable[[FlowFunction], FlowFunction]:
-    """Register a flow under a name that never changes."""
+    """Register a flow under a name that never changes.
+
+    Several versions may stand side by side: new runs take the newest, older ones stay with theirs.
+    """
 
     def register(function: FlowFunction) -> FlowFunction:
-        FLOWS[name] = Flow(name=name, function=function, version=version)
+        made, newest, same = Flow(name, function, version), FLOWS.get(name), flow_of(name, version)
+        if same is not None and same.function.__module__ != function.__module__:
+            places = f"{same.function.__module__} and {function.__module__}"
+            raise RuntimeError(f"Version {version} of the flow {name!r} is registered twice: in {places}.")
+        if newest is not None and newest.version > version:
+            _older[name, version] = made
+            return function
+        if newest is not None and newest.version < version:
+            _older[name, newest.version] = newest
+        FLOWS[name] = made
         return function
 
     return register
+
+
+def flow_of(name: str, version: int) -> Flow | None:
+    newest = FLOWS.get(name)
+    return newest if newest is not None and newest.version == version else _older.get((name, version))
+
+
+def versions_of(name: str) -> list[int]:
+    """The versions of a flow that are registered."""
+    older = [version for known, version in _older if known == name]
+    return sorted({*older, *([FLOWS[name].version] if name in FLOWS else [])})
+
+
+def answers(name: str, answer: Callable[[], Any]) -> None:
+    """Let people ask this run something at any time (`run_query`): `answer` says it from what the flow knows.
+
+    It is called while nothing may be written, takes no steps and returns JSON.
+    """
+    current().answers[name] = answer
 
 
 def _name_of(function: Callable[..., Any], name: str) -> str:
@@ -117,20 +141,29 @@ class Handle:
 
     `key` names the step for ever, `attempt` counts from 1. Functions marked `@joins` call `begin` and
     `finish` inside transactions of their own, so that what they write commits with the step; for others the
-    engine does.
+    engine does. `is_abandoned` once the attempt took too long: nothing it does counts any more.
     """
 
-    def __init__(self, execution: Execution, seq: int, name: str, attempt: int) -> None:
-        self.key = f"{execution.run.key}:{seq}"
-        self.attempt = attempt
-        self.began = self.finished = False
+    def __init__(
+        self,
+        execution: Execution,
+        seq: int,
+        name: str,
+        attempt: int,
+        *,
+        retry: Retry = ONCE,
+        failures: Iterable[dict[str, Any]] = (),
+    ) -> None:
+        self.key = f"{execution.key}:{seq}"
+        self.attempt, self.retry = attempt, retry
+        self.began = self.finished = self.is_abandoned = False
         self.output: Any = None
         self._execution, self._seq, self._name = execution, seq, name
-        self._started = timezone.now()
+        self._started, self._failures = timezone.now(), list(failures)
 
     def begin(self) -> None:
         """Record the intent; must be inside a transaction. A second call of one attempt is harmless."""
-        self._execution.hold(interruptible=not self.began)
+        self._hold(interruptible=not self.began)
         if not self.began:
             self._write(Step.Status.RUNNING)
             after_commit(under_way)
@@ -138,7 +171,7 @@ class Handle:
 
     def finish(self, output: Any) -> None:
         """Record the result, which must be JSON; must be inside a transaction."""
-        self._execution.hold()
+        self._hold()
         self.output = storable(output)
         self._write(Step.Status.DONE, output=self.output)
         self.finished = True
@@ -147,17 +180,42 @@ class Handle:
         """Park the run until the next attempt."""
         wake_at = timezone.now() + timedelta(seconds=delay)
         with self._execution.transaction():
-            self._write(Step.Status.WAITING, error=failure.dump(), wake_at=wake_at)
+            self._write_failure(Step.Status.WAITING, failure, wake_at=wake_at)
             self._execution.release(Run.Status.WAITING, wake_at=wake_at)
         raise Suspended
 
     def fail(self, failure: Failure) -> None:
         with self._execution.transaction():
-            self._write(Step.Status.FAILED, error=failure.dump())
+            self._write_failure(Step.Status.FAILED, failure)
+
+    def abandon(self) -> bool:
+        """Refuse whatever the attempt still does; False if its result is on record already."""
+        self.is_abandoned = True
+        with self._execution.transaction():  # begins when what the attempt may just commit is committed
+            row = Step.objects.filter(run_id=self._execution.run.pk, seq=self._seq, status=Step.Status.DONE)
+            found = row.values_list("output").first()
+        if found is not None:
+            self.output, self.finished = found[0], True
+        return found is None
+
+    def _hold(self, *, interruptible: bool = False) -> None:
+        self._execution.hold(interruptible=interruptible)
+        if self.is_abandoned:
+            raise Abandoned
 
     def _write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}
         self._execution.write(self._seq, self._name, status, **fields)
+
+    def _write_failure(self, status: str, failure: Failure, **fields: Any) -> None:
+        self._write(status, error=failure.dump(), **fields)
+        if self.retry == ONCE:
+            return
+        moments = {"started_at": self._started.isoformat(), "ended_at": timezone.now().isoformat()}
+        self._failures.append({"attempt": self.attempt, **moments, **asdict(failure)})
+        Step.objects.filter(run_id=self._execution.run.pk, seq=self._seq).update(
+            policy=self.retry.data(), failures=self._failures[-KEPT_FAILURES:]
+        )
 
 
 def joins(function: Callable[..., T]) -> Callable[..., T]:
@@ -175,7 +233,8 @@ def call(function: Callable[..., Any], /, *, retry: Retry = ONCE, step_name: str
     seq, known = execution.next(name)
     if known is not None and known.status in ENDED:
         return _recorded(known)
-    handle = Handle(execution, seq, name, attempt=known.attempt + 1 if known else 1)
+    attempt, failures = (known.attempt + 1, known.failures or ()) if known else (1, ())
+    handle = Handle(execution, seq, name, attempt, retry=retry, failures=failures)
     if known is not None and known.status == Step.Status.RUNNING and known.attempt >= MAX_LOST:
         failure = Failure("lost", f"{known.attempt} attempts ended with the worker's death.")
         handle.fail(failure)
@@ -199,18 +258,29 @@ def _do(function: Callable[..., Any], handle: Handle, execution: Execution, kwar
         with execution.transaction():
             handle.begin()
         crashpoint("after_intent")
+    work = partial(function, handle, **kwargs)
     with execution.working():
-        output = function(handle, **kwargs)
+        output = work() if handle.retry.timeout is None else _in_time(handle, work, handle.retry.timeout)
     crashpoint("before_result")
     if not handle.finished:
         with execution.transaction():
             handle.finish(output)
 
 
+def _in_time(handle: Handle, work: Callable[[], Any], seconds: float) -> Any:
+    under_way()  # the thread that says so itself is another one
+    try:
+        return within(seconds, work, name=handle.key)
+    except TimedOut:
+        if handle.abandon():
+            raise
+        return handle.output
+
+
 def wait_for(signal: str, *, timeout: float | None = None) -> dict[str, Any] | None:
     """The data of the next signal of that name, or None after `timeout` seconds. Waiting costs nothing."""
     deadline = timezone.now() + timedelta(seconds=timeout) if timeout is not None else None
-    return _wait(signal, deadline)
+    return wait_until(signal, deadline)
 
 
 def sleep(seconds: float) -> None:
@@ -220,19 +290,22 @@ def sleep(seconds: float) -> None:
 
 def sleep_until(moment: datetime) -> None:
     """Wait durably for a moment, which may have passed."""
-    _wait(f"timer:{current().seq + 1}", moment)
+    wait_until(f"timer:{current().seq + 1}", moment)
 
 
-def _wait(signal: str, deadline: datetime | None) -> dict[str, Any] | None:
+def wait_until(signal: str, deadline: datetime | None) -> dict[str, Any] | None:
+    """The same as `wait_for` with the moment itself."""
     execution, name, now = current(), f"wait:{signal}", timezone.now()
     seq, known = execution.next(name)
     if known is not None and known.status in ENDED:
         return known.output  # type: ignore[no-any-return]
+    started = now
     if known is not None:
-        deadline = known.wake_at
+        deadline, started = known.wake_at, known.started_at
     # The run's row is held while we look: a signal that comes meanwhile wakes whoever waits after our commit.
     with execution.transaction(interruptible=True):
-        came = Signal.objects.filter(run_id=execution.run.pk, name=signal, consumed_at=None)
+        wanted = {"name__startswith": CHILD} if signal == ANY_CHILD else {"name": signal}
+        came = Signal.objects.filter(run_id=execution.run.pk, consumed_at=None, **wanted)
         data = came.order_by("id").values_list("pk", "data").first()
         if data is None and (deadline is None or deadline > now):
             if known is None:
@@ -242,7 +315,7 @@ def _wait(signal: str, deadline: datetime | None) -> dict[str, Any] | None:
             if data is not None:
                 Signal.objects.filter(pk=data[0]).update(consumed_at=now, consumed_seq=seq)
             output = data[1] if data is not None else None
-            execution.write(seq, name, Step.Status.DONE, started=now, output=output)
+            execution.write(seq, name, Step.Status.DONE, started=started, output=output)
             return output
     crashpoint("after_suspend")
     raise Suspended

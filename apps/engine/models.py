@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
 
 from apps.core.models import Timestamped
+from apps.core.tenancy import visible_to
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 JOIN = "join:"  # begins the names of steps that ask whether a child has ended
+CHILD = "child:"  # begins the names of signals by which children tell that they have ended
+ANY_CHILD = "child:any"  # what a run waits for that wants to hear of any of its children
 
 
 class RunQuerySet(models.QuerySet["Run"]):
+    def for_user(self, user: AbstractBaseUser | AnonymousUser) -> RunQuerySet:
+        """Runs of the organizations the user belongs to; those of none are for superusers only."""
+        return visible_to(user, self, "organization_id")
+
     def due(self, now: datetime) -> RunQuerySet:
         """Runs a worker may take: ready, woken by the clock, or held by a lease that ran out."""
         return self.filter(
@@ -39,15 +49,19 @@ class Run(Timestamped):
         READY = "ready"
         RUNNING = "running"
         WAITING = "waiting"
+        PAUSED = "paused"
         DONE = "done"
         FAILED = "failed"
         CANCELED = "canceled"
 
-    UNFINISHED = (Status.READY, Status.RUNNING, Status.WAITING)
+    UNFINISHED = (Status.READY, Status.RUNNING, Status.WAITING, Status.PAUSED)
 
     key = models.CharField(max_length=160, unique=True)
     flow = models.CharField(max_length=80)
     version = models.PositiveIntegerField(default=1)
+    generation = models.PositiveIntegerField(
+        default=1, help_text="How many histories it has had; it began the others as new."
+    )
     input: models.JSONField[Any, Any] = models.JSONField(default=dict)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.READY)
     parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
@@ -62,6 +76,7 @@ class Run(Timestamped):
     )
     waits_for = models.CharField(max_length=120, blank=True, help_text="The signal that wakes it.")
     cancel_requested = models.BooleanField(default=False)
+    pause_requested = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0, help_text="How often a worker took it.")
     output: models.JSONField[Any, Any] = models.JSONField(null=True)
     error = models.TextField(blank=True)
@@ -97,6 +112,12 @@ class Step(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices)
     output: models.JSONField[Any, Any] = models.JSONField(null=True)
     error = models.TextField(blank=True)
+    policy: models.JSONField[Any, Any] = models.JSONField(
+        null=True, help_text="How it is tried again; kept from its first failure on."
+    )
+    failures: models.JSONField[Any, Any] = models.JSONField(
+        null=True, help_text="Its attempts that failed, the last ones of many."
+    )
     wake_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

@@ -20,11 +20,14 @@ UPDATE engine_run SET
     wake_at = NULL, waits_for = '', updated_at = %s
 WHERE id = %s AND (status = 'ready' OR status = 'waiting' AND wake_at <= %s
                    OR status = 'running' AND lease_until < %s)
-RETURNING id, key, flow, version, input, parent_id, organization_id, project_id, bead_id, fence, attempts
+RETURNING id, key, flow, version, generation, input, parent_id, organization_id, project_id, bead_id, fence,
+          attempts
 """
 
 # NO KEY: rows that point at the run, such as a child's last signal, can be inserted meanwhile.
-LOCK_RUN = "SELECT cancel_requested FROM engine_run WHERE id = %s AND fence = %s AND status = 'running'"
+LOCK_RUN = """
+SELECT cancel_requested, pause_requested FROM engine_run WHERE id = %s AND fence = %s AND status = 'running'
+"""
 FOR_UPDATE = " FOR NO KEY UPDATE"
 
 # What has ended is never written again.
@@ -52,13 +55,13 @@ def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run
     return Run.from_db(connection.alias, list(values), list(values.values()))
 
 
-def run_lock(run_id: int, fence: int) -> bool | None:
-    """Lock a run until the transaction ends; whether it shall be canceled, None if the lease is over."""
+def run_lock(run_id: int, fence: int) -> tuple[bool, bool] | None:
+    """Lock a run until the transaction ends; whether to cancel and to pause it, None if the lease is over."""
     sql = LOCK_RUN + FOR_UPDATE if connection.features.has_select_for_no_key_update else LOCK_RUN
     with connection.cursor() as cursor:
         cursor.execute(sql, [run_id, fence])
         row = cursor.fetchone()
-    return None if row is None else bool(row[0])
+    return None if row is None else (bool(row[0]), bool(row[1]))
 
 
 def step_write(

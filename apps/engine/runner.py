@@ -20,18 +20,20 @@ from apps.engine.errors import (
     Canceled,
     Diverged,
     Failure,
+    HistoryFull,
     LeaseLost,
     Outage,
+    Paused,
     StepFailed,
     Suspended,
     is_outage,
 )
 from apps.engine.execution import Execution, executing
-from apps.engine.flow import FLOWS
-from apps.engine.models import Run, Signal
+from apps.engine.flow import Flow, flow_of, versions_of
+from apps.engine.models import ANY_CHILD, CHILD, Run, Signal
 from apps.engine.rows import run_claim
 from apps.engine.services import run_signal
-from apps.events.bus import emit
+from apps.engine.telling import tell
 
 RING_AGAIN_AFTER = timedelta(seconds=5)
 RING_AT_LEAST_EVERY = timedelta(seconds=60)
@@ -81,6 +83,8 @@ def _advance(execution: Execution) -> None:
         _finish(execution, _call(execution))
     except Suspended:
         return
+    except Paused:
+        execution.pause()
     except LeaseLost:
         log.warning("run %s was taken over by another worker", run.key)
     except Outage as outage:
@@ -91,17 +95,11 @@ def _advance(execution: Execution) -> None:
 def _call(execution: Execution) -> Ending:
     run = execution.run
     try:
-        flow = FLOWS.get(run.flow)
-        if flow is None:
-            raise Diverged(f"The flow {run.flow!r} does not exist in this version of Loom.")
-        output = storable(flow.function(**run.input))
-        if execution.seq < max(execution.steps, default=0):
-            raise Diverged(
-                "The flow ended before the last step of its history: the run was started by other code."
-            )
+        output = storable(flow_required(run).function(**run.input))
+        execution.refuse_unasked()
     except Canceled:
         return Ending(Run.Status.CANCELED)
-    except Diverged as error:
+    except (Diverged, HistoryFull) as error:
         log.error("run %s: %s", run.key, error)
         return Ending(Run.Status.FAILED, error=str(error))
     except Exception as error:
@@ -110,6 +108,19 @@ def _call(execution: Execution) -> Ending:
         log.exception("run %s failed", run.key)
         return Ending(Run.Status.FAILED, error=Failure.of(error).message, failed_seq=_failed_seq(error))
     return Ending(Run.Status.DONE, output=output)
+
+
+def flow_required(run: Run) -> Flow:
+    """The code that a run was started with; Diverged if it is not here."""
+    flow, here = flow_of(run.flow, run.version), versions_of(run.flow)
+    if not here:
+        raise Diverged(f"The flow {run.flow!r} does not exist in this version of Loom.")
+    if flow is None:
+        raise Diverged(
+            f"This run needs version {run.version} of the flow {run.flow!r}, which is missing in this Loom: "
+            f"it has {', '.join(map(str, here))}. Retry the run when version {run.version} is back."
+        )
+    return flow
 
 
 def _failed_seq(error: BaseException | None) -> int | None:
@@ -133,18 +144,11 @@ def _finish(execution: Execution, ending: Ending) -> None:
             updated_at=now,
             lease_owner="",
             lease_until=None,
+            pause_requested=False,
         )
-        emit(
-            f"run.{ending.status}",
-            organization_id=run.organization_id,
-            project_id=run.project_id,
-            bead_id=run.bead_id,
-            subject=f"run:{run.key}",
-            flow=run.flow,
-            error=ending.error,
-        )
+        tell(run, f"run.{ending.status}", error=ending.error)
         if run.parent_id:
-            run_signal(run_id=run.parent_id, name=f"child:{run.pk}", data={"status": ending.status})
+            run_signal(run_id=run.parent_id, name=f"{CHILD}{run.pk}", data={"status": ending.status})
     crashpoint("after_finish")
 
 
@@ -163,11 +167,13 @@ def _park(execution: Execution) -> None:
 def sweep(limit: int = 500) -> int:
     """Ring again for every run that should be running and is not; how many. Never runs anything itself."""
     now = timezone.now()
-    told = Signal.objects.filter(run=OuterRef("pk"), name=OuterRef("waits_for"), consumed_at=None)
+    pending = Signal.objects.filter(run=OuterRef("pk"), consumed_at=None)
+    told, of_child = pending.filter(name=OuterRef("waits_for")), pending.filter(name__startswith=CHILD)
     forgotten = (
         Run.objects.filter(status=Run.Status.WAITING, wake_at__lte=now),
         Run.objects.filter(status=Run.Status.RUNNING, lease_until__lt=now),
         Run.objects.filter(Exists(told), status=Run.Status.WAITING),
+        Run.objects.filter(Exists(of_child), status=Run.Status.WAITING, waits_for=ANY_CHILD),
         Run.objects.filter(status=Run.Status.RUNNING, lease_owner__in=_dead_owners()),
     )
     return sum(_put_back(runs, limit) for runs in forgotten) + _ring_again(now, limit)

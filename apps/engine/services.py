@@ -1,12 +1,13 @@
-"""Starting, signaling, canceling and retrying runs."""
+"""Starting, signaling, pausing, canceling and retrying runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from apps.core.commit import after_commit
@@ -16,10 +17,15 @@ from apps.core.sql import insert_all
 from apps.core.storable import storable
 from apps.engine import doorbell
 from apps.engine.flow import FLOWS
-from apps.engine.models import JOIN, Run, Signal
-from apps.events.bus import emit
+from apps.engine.models import ANY_CHILD, CHILD, JOIN, Run, Signal
+from apps.engine.telling import tell
 
 KEY_CHARS = 160
+SIGNAL_CHARS = 120
+RESERVED = (CHILD, "timer:")  # begin the names of signals that only the engine sends
+START_TRIES = 5
+
+log = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -64,11 +70,30 @@ class Start:
 def runs_start(
     *, flow: str, starts: Sequence[Start], organization_id: int | None = None, project_id: int | None = None
 ) -> list[Run]:
-    """Start many runs of one flow; keys that were used before are left alone."""
-    known = set(Run.objects.filter(key__in=[start.key for start in starts]).values_list("key", flat=True))
-    runs = [
+    """Start many runs of one flow; keys that were used before are left alone. The runs that are new."""
+    for start in starts:
+        _checked(flow, start.key)
+    for _ in range(START_TRIES):
+        runs = _unstarted(starts, flow=flow, organization_id=organization_id, project_id=project_id)
+        try:
+            with transaction.atomic():
+                insert_all(runs)
+        except (IntegrityError, OperationalError) as error:  # somebody starts some of them at this moment
+            log.info("runs of %s are looked up again: %s", flow, error)
+            continue
+        after_commit(doorbell.ring_all, [run.pk for run in runs])
+        return runs
+    raise Conflict("Others start the same runs over and over; nothing was started.")
+
+
+def _unstarted(
+    starts: Sequence[Start], *, flow: str, organization_id: int | None, project_id: int | None
+) -> list[Run]:
+    wanted = {start.key: start for start in reversed(starts)}  # of one key the first counts
+    known = set(Run.objects.filter(key__in=list(wanted)).values_list("key", flat=True))
+    return [
         Run(
-            key=_checked(flow, start.key),
+            key=start.key,
             flow=flow,
             version=FLOWS[flow].version,
             input=storable(start.input),
@@ -77,11 +102,8 @@ def runs_start(
             bead_id=start.bead_id,
         )
         for start in starts
-        if start.key not in known
+        if start.key not in known and wanted[start.key] is start
     ]
-    insert_all(runs)
-    after_commit(doorbell.ring_all, [run.pk for run in runs])
-    return runs
 
 
 def _checked(flow: str, key: str) -> str:
@@ -93,9 +115,17 @@ def _checked(flow: str, key: str) -> str:
 
 
 @transaction.atomic
-def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None) -> Signal:
-    """Tell a run something; it is kept until the run asks for it."""
-    if not Run.objects.filter(pk=run_id).exists():
+def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None, actor: str = "") -> Signal:
+    """Tell a run something; it is kept until the run asks for it.
+
+    What somebody says (`actor`) is refused once the run has ended. What Loom's own parts tell is not: they
+    cannot know, and an ended run never asks for it.
+    """
+    if not 0 < len(name) <= SIGNAL_CHARS:
+        raise BadInput(f"The name of a signal has 1 to {SIGNAL_CHARS} characters, not {len(name)}.")
+    if actor:
+        _listening(run_id, name, actor)
+    elif not Run.objects.filter(pk=run_id).exists():
         raise NotFound(f"There is no run {run_id}.")
     signal = Signal.objects.create(run_id=run_id, name=name, data=storable(data or {}))
     # Not in here: this transaction may hold rows that a step of that run waits for. (The sweep wakes it too.)
@@ -103,9 +133,20 @@ def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None) ->
     return signal
 
 
+def _listening(run_id: int, name: str, actor: str) -> None:
+    """Tell that somebody signals; Conflict if the run has ended."""
+    if name.startswith(RESERVED):
+        raise BadInput(f"Only the engine sends signals like {name!r}.")
+    run = _locked(run_id)
+    if run.status not in Run.UNFINISHED:
+        raise Conflict(f"The run {run.key} is {run.status} already and hears no signals any more.")
+    tell(run, "run.signaled", actor=actor, name=name)
+
+
 def _wake_for(run_id: int, name: str) -> None:
     crashpoint("before_wake")
-    if _wake(run_id, waits_for=name):
+    heard = [name, ANY_CHILD] if name.startswith(CHILD) else [name]
+    if _wake(run_id, status=Run.Status.WAITING, waits_for__in=heard):
         doorbell.ring(run_id)
 
 
@@ -113,32 +154,82 @@ def _wake_for(run_id: int, name: str) -> None:
 def _wake(run_id: int, **condition: Any) -> bool:
     # The lock comes first: a plain UPDATE would overlook a row whose change to WAITING is not committed yet.
     list(Run.objects.locked().filter(pk=run_id).values_list("pk"))
-    waiting = Run.objects.filter(pk=run_id, status=Run.Status.WAITING, **condition)
+    waiting = Run.objects.filter(pk=run_id, **condition)
     return waiting.update(status=Run.Status.READY, wake_at=None, updated_at=timezone.now()) == 1
 
 
 @transaction.atomic
 def run_cancel(*, run_id: int, actor: str = "") -> Run:
     """Ask a run and its children to stop at their next step; their clean-up steps still run."""
-    run = _locked(run_id)
-    if run.status not in Run.UNFINISHED:
-        raise Conflict(f"The run {run.key} is {run.status} already.")
-    Run.objects.filter(pk=run_id).update(cancel_requested=True, updated_at=timezone.now())
-    if _wake(run_id):
+    run = _unfinished(run_id)
+    wanted = {"cancel_requested": True, "pause_requested": False}
+    Run.objects.filter(pk=run_id).update(updated_at=timezone.now(), **wanted)
+    if _wake(run_id, status__in=[Run.Status.WAITING, Run.Status.PAUSED]):
         after_commit(doorbell.ring, run_id)
-    for child_id in (
-        Run.objects.unfinished().filter(parent_id=run_id).order_by("pk").values_list("pk", flat=True)
-    ):
-        _cancel_child(child_id, actor)
-    _tell(run, "run.cancel_requested", actor=actor)
+    _with_children(run_cancel, run_id, actor)
+    tell(run, "run.cancel_requested", actor=actor)
     return run
 
 
-def _cancel_child(run_id: int, actor: str) -> None:
-    try:
-        run_cancel(run_id=run_id, actor=actor)
-    except Conflict:  # it has ended meanwhile
-        return
+@transaction.atomic
+def run_pause(*, run_id: int, actor: str = "") -> Run:
+    """Set a run and its children aside, at the next step of those that are at work.
+
+    Timers that ring and signals that come meanwhile are kept; limits on waiting go on counting.
+    """
+    run = _unfinished(run_id)
+    if run.cancel_requested:
+        raise Conflict(f"The run {run.key} is being canceled and cannot be paused.")
+    if run.pause_requested or run.status == Run.Status.PAUSED:
+        raise Conflict(f"The run {run.key} is {run.status} and to be paused already.")
+    changes: dict[str, Any] = {"status": Run.Status.PAUSED}
+    if run.status == Run.Status.RUNNING:
+        changes = {"pause_requested": True}
+    elif run.status == Run.Status.READY:
+        changes |= {"wake_at": None, "waits_for": ""}
+    Run.objects.filter(pk=run_id).update(updated_at=timezone.now(), **changes)
+    _with_children(run_pause, run_id, actor)
+    tell(run, "run.pause_requested" if "pause_requested" in changes else "run.paused", actor=actor)
+    return run
+
+
+@transaction.atomic
+def run_resume(*, run_id: int, actor: str = "") -> Run:
+    """Let a paused run and its paused children go on."""
+    run = _unfinished(run_id)
+    changes: dict[str, Any] = {"pause_requested": False}
+    if run.status == Run.Status.PAUSED:
+        changes["status"] = Run.Status.WAITING if _still_waits(run) else Run.Status.READY
+    elif not run.pause_requested:
+        raise Conflict(f"The run {run.key} is not paused.")
+    Run.objects.filter(pk=run_id).update(updated_at=timezone.now(), **changes)
+    if changes.get("status") == Run.Status.READY:
+        Run.objects.filter(pk=run_id).update(wake_at=None)
+        after_commit(doorbell.ring, run_id)
+    _with_children(run_resume, run_id, actor)
+    tell(run, "run.resumed", actor=actor)
+    return run
+
+
+def _still_waits(run: Run) -> bool:
+    """Whether what a paused run waited for has neither come nor run out."""
+    pending = run.signals.filter(consumed_at=None)
+    if run.waits_for == ANY_CHILD:
+        has_come = pending.filter(name__startswith=CHILD).exists()
+    else:
+        has_come = bool(run.waits_for) and pending.filter(name=run.waits_for).exists()
+    if run.wake_at is None:
+        return bool(run.waits_for) and not has_come
+    return run.wake_at > timezone.now() and not has_come
+
+
+def _with_children(change: Callable[..., Run], run_id: int, actor: str) -> None:
+    unfinished = Run.objects.unfinished().filter(parent_id=run_id).order_by("pk")
+    for child_id in unfinished.values_list("pk", flat=True):
+        try:
+            change(run_id=child_id, actor=actor)
+        except Conflict:  # it has ended meanwhile, or is where it shall be
+            continue
 
 
 @transaction.atomic
@@ -160,7 +251,7 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
     failed = run.children.filter(pk__in=joined, status=Run.Status.FAILED)
     for child_id in failed.order_by("pk").values_list("pk", flat=True):
         run_retry(run_id=child_id, actor=actor)
-    _tell(run, "run.retried", actor=actor)
+    tell(run, "run.retried", actor=actor)
     return run
 
 
@@ -176,21 +267,15 @@ def _forget_failure(run: Run) -> list[int]:
     return [int(name.removeprefix(JOIN)) for name in names]
 
 
+def _unfinished(run_id: int) -> Run:
+    run = _locked(run_id)
+    if run.status not in Run.UNFINISHED:
+        raise Conflict(f"The run {run.key} is {run.status} already.")
+    return run
+
+
 def _locked(run_id: int) -> Run:
     run = Run.objects.locked().filter(pk=run_id).first()
     if run is None:
         raise NotFound(f"There is no run {run_id}.")
     return run
-
-
-def _tell(run: Run, kind: str, *, actor: str = "", **data: Any) -> None:
-    emit(
-        kind,
-        organization_id=run.organization_id,
-        project_id=run.project_id,
-        bead_id=run.bead_id,
-        subject=f"run:{run.key}",
-        actor=actor,
-        flow=run.flow,
-        **data,
-    )

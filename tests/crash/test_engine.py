@@ -17,6 +17,7 @@ from apps.core.errors import Unavailable
 from apps.engine import doorbell, runner
 from apps.engine.children import join, start_child
 from apps.engine.flow import Handle, Retry, call, flow, joins, step, wait_for
+from apps.engine.generations import continue_as_new
 from apps.engine.models import Run, Step
 from apps.engine.services import run_signal, run_start
 from apps.events import bus
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.crash]
 POINTS = sorted(crashpoints("engine", "events"))
 REPEATABLE = {"before_result"}  # the world was reached, and nobody knows
 MAX_HITS = 40
+NOTES = ["first", "joined", "heard", "first generation", "branch", "last"]
 
 
 @flow("crash.story")
@@ -44,7 +46,10 @@ def story(diary: str) -> dict[str, Any]:
 
 
 @flow("crash.branch")
-def branch() -> str:
+def branch(generation: int = 1) -> str:
+    if generation == 1:
+        step(note, text="first generation")
+        continue_as_new(generation=2)
     return step(note, text="branch")
 
 
@@ -120,7 +125,7 @@ def check(run: Run, diary: Path, point: str) -> None:
     assert (run.status, run.error) == (Run.Status.DONE, "")
     expected = ["first", "reached", "joined", {"said": "go"}, "branch", "last"]
     assert run.output == {"all": expected}
-    assert Counter(notes()) == Counter(["first", "joined", "heard", "branch", "last"])
+    assert Counter(notes()) == Counter(NOTES)
     assert not Step.objects.exclude(status=Step.Status.DONE).exists()
     lines = [tuple(json.loads(line)) for line in diary.read_text().splitlines()]
     assert len(set(lines)) == len(lines), "an attempt has a number of its own"
@@ -156,4 +161,4 @@ def test_every_crash_at_once(tmp_path: Path) -> None:
         in_child(lambda: worker(run.pk), crash_at=point)
     assert in_child(lambda: worker(run.pk)) == 0
     assert fresh(run).status == Run.Status.DONE
-    assert Counter(notes()) == Counter(["first", "joined", "heard", "branch", "last"])
+    assert Counter(notes()) == Counter(NOTES)

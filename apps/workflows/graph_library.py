@@ -1,0 +1,114 @@
+"""Which workflows there are for a project, and which of them a bead goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from apps.agents.models import Persona
+from apps.agents.personas import load_personas, roles_of
+from apps.beads.models import Bead
+from apps.core.errors import NotFound
+from apps.projects.models import Project
+from apps.workflows.graph import Graph, Rule, label_matches, words_of
+from apps.workflows.graph_actions import ACTIONS
+from apps.workflows.graph_checks import graph_problems
+from apps.workflows.graph_reading import GraphRefused, Problem, graph_read
+from apps.workflows.models import WorkflowContent, WorkflowDefinition
+
+BUILT_IN = Path(__file__).parent / "definitions"
+CHOSEN_BY = "workflow"  # the label `workflow:<name>` chooses one by name
+BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A workflow that a project may use; `level`: 0 built-in, 1 the organization's, 2 its own."""
+
+    graph: Graph
+    level: int = 0
+    definition: WorkflowDefinition | None = None
+
+
+@lru_cache(maxsize=1)
+def built_in() -> dict[str, Graph]:
+    """The shipped workflows by name."""
+    graphs = [graph_read(path.read_text(encoding="utf-8")) for path in sorted(BUILT_IN.glob("*.yaml"))]
+    return {graph.name: graph for graph in graphs}
+
+
+def graph_check(graph: Graph) -> list[Problem]:
+    """What speaks against using a graph on this installation."""
+    rows: Iterable[Any] = list(Persona.objects.all()) or load_personas(settings.LOOM_PERSONAS_DIR)
+    roles = {row.name: row.role for row in rows}
+    actions = {name: found.takes for name, found in ACTIONS[graph.subject].items()}
+    return graph_problems(graph, roles=roles_of(rows), personas=roles, actions=actions)
+
+
+def graph_checked(given: str | dict[str, Any]) -> Graph:
+    """The graph of a definition that can be used as it stands; GraphRefused with everything wrong."""
+    graph = graph_read(given)
+    if problems := graph_check(graph):
+        raise GraphRefused(graph.name, problems)
+    return graph
+
+
+def workflows_of(project: Project) -> dict[str, Found]:
+    """What a project may use, by name: its own before its organization's before the built-in ones."""
+    found = {name: Found(graph) for name, graph in built_in().items()}
+    rows = WorkflowDefinition.objects.filter(
+        Q(project=project) | Q(project=None), organization_id=project.organization_id
+    )
+    for row in sorted(rows, key=lambda row: row.project_id is not None):
+        found[row.name] = Found(Graph.model_validate(row.content), 1 if row.project_id is None else 2, row)
+    return found
+
+
+def workflow_for(bead: Bead, workflows: dict[str, Found]) -> Found:
+    """The workflow of a bead: the one it names, else the most specific match, else the default.
+
+    Labels say more than types, and both together most. Then the project's own goes before others, and the
+    name decides. So the same bead always gets the same one.
+    """
+    mine = {name: found for name, found in workflows.items() if found.graph.subject == "bead"}
+    for name in sorted(mine):
+        if any(words_of(str(label)) == words_of(f"{CHOSEN_BY} {name}") for label in bead.labels):
+            return mine[name]
+    matched = [
+        (specific, found.level, name)
+        for name, found in mine.items()
+        if (specific := max((_specific(rule, bead) for rule in found.graph.match), default=0))
+    ]
+    if not matched:
+        matched = [(0, found.level, name) for name, found in mine.items() if found.graph.default]
+    if not matched:
+        raise NotFound(
+            f"No workflow is for {bead.key} ({bead.type}).",
+            hint="Add a rule that matches it, or a default workflow.",
+        )
+    _, _, name = min(matched, key=lambda one: (-one[0], -one[1], one[2]))
+    return mine[name]
+
+
+def _specific(rule: Rule, bead: Bead) -> int:
+    """0 if the rule is not for the bead; 1 by type, 2 by label, 3 by both."""
+    by_type = bead.type in rule.types
+    by_label = any(label_matches(label, bead.labels) for label in rule.labels)
+    if (rule.types and not by_type) or (rule.labels and not by_label):
+        return 0
+    return by_type + 2 * by_label
+
+
+@lru_cache(maxsize=256)
+def pinned(sha256: str) -> Graph:
+    """The graph that runs were started with."""
+    row = WorkflowContent.objects.filter(sha256=sha256).first()
+    if row is None:
+        raise NotFound(f"The workflow {sha256[:12]} is not kept any more.")
+    return Graph.model_validate(row.content)

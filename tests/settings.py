@@ -12,4 +12,6 @@ if "LOOM_TEST_RUN" not in os.environ:
     os.environ["LOOM_TEST_RUN"] = os.environ["LOOM_DATA_DIR"] = tempfile.mkdtemp(prefix="loom-tests-")
     atexit.register(shutil.rmtree, os.environ["LOOM_TEST_RUN"], ignore_errors=True)
 
+os.environ.setdefault("LOOM_REST_SECONDS", "0")  # a failed session is followed by the next at once
+
 from loom_site.settings import *  # noqa: F403

@@ -12,7 +12,7 @@ from apps.agents.models import Turn
 from apps.agents.project_checks import worktree_checks
 from apps.agents.replies import Call
 from apps.agents.results import CheckReport, CommandResult
-from apps.agents.seat import Seat, signature
+from apps.agents.seat import Seat
 
 
 class Acting:
@@ -25,6 +25,7 @@ class Acting:
         self.commit = ""
         self.ends = ""
         self.desk = PlatformDesk(seat, turn=turn.number, run_id=run_id)
+        self.desk.check = self._check
         self._context: ActionContext | None = None
 
     def run(self) -> None:
@@ -42,7 +43,7 @@ class Acting:
             self.commit = self.seat.keep()
         if self.turn.error:
             self.results.append({"say": self.turn.error})
-        elif signature(self.turn) in self.seat.recent[-1:] and not self.ends:
+        elif self.seat.trail.repeats(self.turn.actions) and not self.ends:
             self.results.append(
                 {"say": "You did exactly this before; the result does not change. Try another way."}
             )
@@ -101,4 +102,5 @@ class Acting:
             "claim_id": self.desk.claim_id,
             "decision_id": self.desk.waits_for,
             "commit": self.commit,
+            **({"awaits": self.desk.awaits} if self.desk.awaits else {}),
         }

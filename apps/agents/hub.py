@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from apps.agents.git import PLATFORM, Git, GitError, Output, disk, failure, git_alone, revision
-from apps.agents.objects import Entry, Unreadable, blob_read, commit_entries
+from apps.agents.objects import Entry, Unreadable, blob_read, commit_entries, commit_tree
 from apps.agents.sandbox.owner import own
 from apps.core.errors import BadInput, Conflict, NotFound
 
@@ -28,9 +28,10 @@ DIFF_LIMIT = 400_000  # bytes
 # No ref outlives a power cut that its objects did not; on a full disk a batch leaves no half-written objects;
 # reflogs keep what refs leave behind.
 CONFIG = "[core]\n\tfsync = committed,reference\n\tfsyncMethod = batch\n\tlogAllRefUpdates = always\n"
-STALE_LOCK = (
-    60.0  # seconds; git holds a ref's lock for milliseconds, so an old one belongs to a killed process
-)
+STALE_LOCK = 5.0  # seconds; git holds a lock for milliseconds, so an old one belongs to a killed process
+LOCK_PATIENCE = 30.0
+LOCK_POLL = 0.02
+_LOCKED = re.compile(r"'([^'\n]+\.lock)': File exists")
 # What tools leave behind and nobody means to commit; a .gitignore of the project may say otherwise.
 IGNORED = (
     "__pycache__/", "*.py[co]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/",
@@ -301,26 +302,42 @@ class Hub:
         done = self.git.run("fast-import", "--quiet", stdin=b"".join(stream), author=author, ok=range(256))
         if done.code == 0:
             return done.text.strip()
-        if self.head(branch) == old and not self._drop_stale_lock([ref]):
+        if self.head(branch) == old and not self._lock_is_gone(done.err):
             raise failure("fast-import", done)
         return None
 
     def _update_ref(self, *args: str, check: bool = True) -> Output:
+        deadline = time.monotonic() + LOCK_PATIENCE
         done = self.git.run("update-ref", *args, ok=range(256))
-        if done.code and "File exists" in done.err and self._drop_stale_lock(args):
+        while done.code and time.monotonic() < deadline and self._lock_is_gone(done.err):
             done = self.git.run("update-ref", *args, ok=range(256))
         if done.code and check:
             raise failure("update-ref", done)
         return done
 
-    def _drop_stale_lock(self, args: Iterable[str]) -> bool:
-        """Remove the lock a killed git left on a ref; True if there was one."""
-        names = [name for name in args if name.startswith("refs/")]
-        for lock in [self.path / f"{name}.lock" for name in names] + [self.path / "packed-refs.lock"]:
-            if lock.exists() and datetime.now(UTC).timestamp() - lock.stat().st_mtime > STALE_LOCK:
+    def _lock_is_gone(self, said: str) -> bool:
+        """Wait for the lock that git complains of, and remove it if its git was killed; False if of none.
+
+        It may be any: a change of the branch that HEAD names also locks HEAD, a deletion all packed refs.
+        """
+        match = _LOCKED.search(said)
+        if match is None:
+            return False
+        lock = Path(match[1])
+        while (age := _age(lock)) is not None:
+            if age > STALE_LOCK:
                 lock.unlink(missing_ok=True)
-                return True
-        return False
+            else:
+                time.sleep(LOCK_POLL)
+        return True
+
+
+def _age(file: Path) -> float | None:
+    """Seconds since it was written; None if it is not there."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _blob(path: Path, blob: str) -> bytes:
@@ -332,6 +349,8 @@ def _blob(path: Path, blob: str) -> bytes:
 
 @functools.lru_cache(maxsize=8192)
 def _tree(path: Path, commit: str) -> str:
+    with suppress(Unreadable):
+        return commit_tree(path, commit)
     return Git(path).line("rev-parse", "--verify", "--quiet", "--end-of-options", commit + "^{tree}")
 
 

@@ -15,21 +15,25 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.acting import Acting
-from apps.agents.models import Session, Turn
+from apps.agents.models import Agent, Session, Turn
+from apps.agents.orchestration import results_await
 from apps.agents.replies import Reading, read_reply, valid_history
+from apps.agents.safety import bead_stop, rest_of
 from apps.agents.seat import Seat, forget, max_turns, seat_of
 from apps.agents.services import turn_add, turn_finish
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
-from apps.engine.flow import Handle, Retry, call, current, joins
+from apps.engine.flow import Handle, Retry, call, current, joins, sleep
 from apps.providers import gateway
-from apps.providers.errors import ContextTooLong, ToolsUnsupported
+from apps.providers.errors import ContextTooLong, Rejected, ToolsUnsupported
 
 ACT_RETRY = Retry(attempts=3, delay=2.0)
-MAX_ERRORS = 4  # replies in a row without a valid action
-MAX_REPEATS = 4  # the same actions in a row
 SMALL_REPLY = 2048
-STOPPED_REASONS = ("turn_limit", "no_action", "repetition")
+# A fresh session may do better; any other reason is a person's question.
+STOPPED_REASONS = (
+    "turn_limit", "no_action", "repetition", "ping_pong", "no_progress", "poisoned", "handed_over",
+)  # fmt: skip
+HANDED_OVER = {Session.Kind.WORK, Session.Kind.REVIEW}
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,18 @@ class Ending:
 
 def session_run(session_id: int) -> Ending:
     """Go on with a session until it ends, waits or claims. Part of a flow; raises StepFailed."""
+    entering = True
     while True:
-        asked = call(query, retry=model_retry(), session_id=session_id)
+        asked = call(query, retry=model_retry(), session_id=session_id, entering=entering)
+        if "rest" in asked:
+            sleep(asked["rest"])
+            continue
+        entering = False
         if "stop" in asked:
             return Ending(reason=asked["stop"], detail=asked["detail"])
         acted = call(act, retry=ACT_RETRY, session_id=session_id, number=asked["turn"])
+        if awaits := acted.get("awaits"):
+            results_await(session_id, awaits, session_tell)
         if acted["ends"]:
             return Ending(
                 reason=acted["ends"], claim_id=acted.get("claim_id"), decision_id=acted.get("decision_id")
@@ -65,14 +76,28 @@ def model_retry() -> Retry:
 
 
 @joins
-def query(handle: Handle, session_id: int) -> dict[str, Any]:
-    """One reply of the model, paid, parsed and kept as a Turn in one transaction."""
+def query(handle: Handle, session_id: int, entering: bool) -> dict[str, Any]:
+    """One reply of the model, paid, parsed and kept as a Turn in one transaction.
+
+    `entering`: work on the session begins or goes on after others had it; then the bead's limits count too.
+    """
     seat = seat_of(session_id)
-    ready = _limit_reached(seat) or _unfinished(seat)
-    if ready:
-        with transaction.atomic():
-            handle.finish(ready)
-        return ready
+    ready = (_bead_limit(seat) if entering else None) or _limit_reached(seat) or _unfinished(seat)
+    if ready is None:
+        try:
+            return _reply(handle, seat)
+        except (Rejected, ContextTooLong) as error:
+            if seat.session.turn_count == 0:
+                raise  # nothing was said yet: any session would be refused
+            ready = {"stop": "poisoned", "detail": f"The conversation is refused: {error.message}"}
+    with transaction.atomic():
+        handle.finish(ready)
+    return ready
+
+
+def _reply(handle: Handle, seat: Seat) -> dict[str, Any]:
+    """The reply, asked for again without native tools or shorter where that is what the model needs."""
+    session_id = seat.session.pk
     for variant in range(4):
         try:
             return _ask(handle, seat, variant)
@@ -90,12 +115,23 @@ def query(handle: Handle, session_id: int) -> dict[str, Any]:
     raise ContextTooLong("The conversation does not fit the model, even shortened.")
 
 
+def _bead_limit(seat: Seat) -> dict[str, Any] | None:
+    """What its bead has been through may forbid to go on, or demand a rest first."""
+    session = seat.session
+    if session.kind != Session.Kind.WORK or session.bead_id is None:
+        return None
+    if stop := bead_stop(session.bead_id):
+        return {"stop": stop.reason, "detail": stop.detail}
+    rest = rest_of(session.bead_id) if session.turn_count == 0 else 0.0
+    return {"rest": rest} if rest > 0 else None
+
+
 def _limit_reached(seat: Seat) -> dict[str, Any] | None:
     session = seat.session
-    if seat.errors >= MAX_ERRORS:
-        return {"stop": "no_action", "detail": f"{MAX_ERRORS} replies in a row held no valid action."}
-    if len(seat.recent) >= MAX_REPEATS and len(set(seat.recent[-MAX_REPEATS:])) == 1:
-        return {"stop": "repetition", "detail": f"The same actions {MAX_REPEATS} times in a row."}
+    if stop := seat.trail.stop():
+        return {"stop": stop.reason, "detail": stop.detail}
+    if session.kind in HANDED_OVER and Agent.objects.filter(pk=session.agent_id, hands_over=True).exists():
+        return {"stop": "handed_over", "detail": f"{session.agent.name} was stopped and hands over."}
     limit = max_turns(session.kind)
     if session.turn_count >= limit:
         return {"stop": "turn_limit", "detail": f"The session took {limit} turns."}
@@ -230,7 +266,7 @@ def act(handle: Handle, session_id: int, number: int) -> dict[str, Any]:
         )
         handle.finish(output)
     seat.untold = False
-    seat.note_turn(turn, work.outcome)
+    seat.note_turn(turn, work.results, work.outcome, work.commit)
     seat.talk.add_results(turn.actions, work.results)
     return output
 

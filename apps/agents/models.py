@@ -47,6 +47,7 @@ class Agent(Timestamped):
         WORKING = "working"
         DECIDING = "deciding"
         BLOCKED = "blocked"
+        STOPPED = "stopped", "stopped: takes no more work"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agents")
     persona = models.ForeignKey(Persona, on_delete=models.PROTECT, related_name="agents")
@@ -55,6 +56,9 @@ class Agent(Timestamped):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.IDLE)
     current_bead = models.ForeignKey(Bead, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     current_action = models.CharField(max_length=200, blank=True)
+    hands_over = models.BooleanField(
+        default=False, help_text="Stopped, and its session is to be gone on with by somebody else."
+    )
     last_active_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet.as_manager()
@@ -83,7 +87,7 @@ class Session(Timestamped):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="sessions")
     bead = models.ForeignKey(Bead, on_delete=models.CASCADE, null=True, blank=True, related_name="sessions")
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="sessions")
+    agent = models.ForeignKey(Agent, on_delete=models.RESTRICT, related_name="sessions")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
     reason = models.CharField(max_length=40, blank=True, help_text="Why it ended, by name.")
@@ -293,3 +297,51 @@ class Note(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+
+class Trouble(Timestamped):
+    """One error that stops work, however many beads it stops: people are asked about it once."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        SOLVED = "solved"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="troubles")
+    fingerprint = models.CharField(max_length=64)
+    text = models.TextField(help_text="As it was reported first.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    decision_id = models.BigIntegerField(unique=True, help_text="The question that settles it.")
+    count = models.PositiveIntegerField(default=1, help_text="How often it stopped work.")
+    solved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "fingerprint"], condition=models.Q(status="open"), name="trouble_open_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class TroubleStop(models.Model):
+    """Work that a trouble stopped, and that is told when it is settled."""
+
+    trouble = models.ForeignKey(Trouble, on_delete=models.CASCADE, related_name="stops")
+    bead = models.ForeignKey(Bead, on_delete=models.CASCADE, null=True, related_name="troubles")
+    run_id = models.BigIntegerField()
+    origin = models.CharField(max_length=120, unique=True, help_text="Run and step that were stopped.")
+    is_first = models.BooleanField(default=False, help_text="The question is about this one.")
+    is_dead = models.BooleanField(default=False, help_text="The run has failed and does not wait.")
+    told_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.origin} stopped by trouble {self.trouble_id}"

@@ -34,10 +34,19 @@ class Entry(NamedTuple):
 def commit_entries(repository: Path, commit: str) -> tuple[Entry, ...]:
     """Every file of a commit in path order, submodules left out."""
     database = GitDB(str(repository / "objects"))
+    return tuple(_entries(database, _tree(database, commit), ""))
+
+
+def commit_tree(repository: Path, commit: str) -> str:
+    """The hash of a commit's tree."""
+    return _tree(GitDB(str(repository / "objects")), commit)
+
+
+def _tree(database: GitDB, commit: str) -> str:
     head = _read(database, commit).partition(b"\n")[0]
     if not head.startswith(b"tree "):
         raise Unreadable(f"{commit} is no commit")
-    return tuple(_entries(database, head.removeprefix(b"tree ").decode(), ""))
+    return head.removeprefix(b"tree ").decode()
 
 
 def blob_read(repository: Path, blob: str) -> bytes:

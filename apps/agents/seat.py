@@ -11,6 +11,7 @@ from apps.agents.conversation import Conversation
 from apps.agents.hub import Hub
 from apps.agents.models import Session, Turn
 from apps.agents.places import hub_path, session_ref, worktree_path
+from apps.agents.safety import Trail
 from apps.agents.sandbox import Sandbox
 from apps.agents.workspace import Workspace
 from apps.core.lookup import Lookup
@@ -29,8 +30,7 @@ class Seat:
     hub: Hub
     head: str
     seen: set[str] = field(default_factory=set)
-    recent: list[str] = field(default_factory=list)
-    errors: int = 0
+    trail: Trail = field(default_factory=Trail)
     untold: bool = True  # the newest turn may have no results yet
     _workspace: Workspace | None = None
 
@@ -78,18 +78,14 @@ class Seat:
     def network(self) -> bool:
         return self.session.project.allow_network
 
-    def note_turn(self, turn: Turn, outcome: list[dict[str, Any]]) -> None:
-        """Keep in memory what the guards need of a finished turn: repetition, errors, files seen."""
-        self.errors = 0 if turn.actions else self.errors + 1
-        if turn.actions:
-            self.recent = [*self.recent[-7:], signature(turn)]
+    def note_turn(
+        self, turn: Turn, results: list[dict[str, Any]], outcome: list[dict[str, Any]], commit: str
+    ) -> None:
+        """Keep in memory what the guards need of a finished turn: what it did and gave, files seen."""
+        self.trail.note(turn.actions, results, self.hub.tree(commit) if commit else "")
         for one in outcome:
             if one["name"] in SHOWERS and one["ok"]:
                 self.seen.add(str(one["data"].get("path", "")))
-
-
-def signature(turn: Turn) -> str:
-    return repr([(action["name"], sorted(action["arguments"].items(), key=str)) for action in turn.actions])
 
 
 def seat_of(session_id: int) -> Seat:
@@ -122,7 +118,7 @@ def _load(session_id: int) -> Seat:
     seat.untold = bool(turns)
     for turn in turns:
         if turn.results is not None:
-            seat.note_turn(turn, turn.outcome)
+            seat.note_turn(turn, turn.results, turn.outcome, turn.commit)
     return seat
 
 

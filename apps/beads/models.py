@@ -67,7 +67,7 @@ class Bead(Timestamped):
     priority = models.PositiveSmallIntegerField(default=2, help_text="0 critical to 4 backlog")
     role = models.CharField(max_length=60, blank=True)
     parent = models.ForeignKey(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="children"
+        "self", on_delete=models.RESTRICT, null=True, blank=True, related_name="children"
     )
     requirements = models.ManyToManyField(Requirement, blank=True, related_name="beads")
     labels: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)

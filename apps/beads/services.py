@@ -31,12 +31,19 @@ def _fact(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> Fact:
         bead_id=bead.pk,
         subject=f"bead:{bead.key}",
         actor=actor,
-        data={"title": bead.title, **data},
+        data={"bead_id": bead.key, "title": bead.title, **data},
     )
 
 
 def _tell(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> None:
     emit_all([_fact(bead, kind, actor=actor, **data)])
+
+
+def _tell_status(bead: Bead, kind: str, status: str, *, actor: str = "", **data: Any) -> None:
+    """What happened, in its own kind, and the change of status that every client listens for."""
+    change = {"status": status, **({"reason": data["reason"]} if data.get("reason") else {})}
+    facts = [_fact(bead, kind, actor=actor, **data), _fact(bead, "bead.status_change", actor=actor, **change)]
+    emit_all(facts)
 
 
 @transaction.atomic
@@ -83,7 +90,7 @@ def bead_create(
         origin=origin,
     )
     bead.requirements.set(requirements)
-    _tell(bead, "bead.created", actor=actor, type=bead.type)
+    _tell(bead, "bead.created", actor=actor, type=bead.type, priority=bead.priority, assigned_to="")
     for blocker in blocked_by:
         dependency_add(bead=bead, blocker=blocker, actor=actor)
     if parent is not None:
@@ -160,6 +167,8 @@ def beads_activate(*, project: Project, actor: str = "") -> int:
     deferred = Bead.objects.filter(project=project, status=Bead.Status.DEFERRED).order_by("pk")
     ids = list(deferred.select_for_update(no_key=True).values_list("pk", flat=True))
     Bead.objects.filter(pk__in=ids).update(status=Bead.Status.OPEN, updated_at=timezone.now())
+    opened = Bead.objects.filter(pk__in=ids).select_related("project").defer("project__prd", "description")
+    emit_all(_fact(bead, "bead.status_change", actor=actor, status=bead.status) for bead in opened)
     emit(
         "plan.activated",
         organization_id=project.organization_id,
@@ -196,8 +205,15 @@ def bead_claim(*, bead: Bead, agent: str) -> bool:
         started_at=Coalesce(F("started_at"), Value(timezone.now())),
     )
     if won:
-        _tell(bead, "bead.assigned", actor=agent, agent=agent)
+        emit_all(_assigned(bead, agent))
     return won
+
+
+def _assigned(bead: Bead, agent: str) -> tuple[Fact, Fact]:
+    return (
+        _fact(bead, "bead.assigned", actor=agent, agent=agent, assigned_to=agent),
+        _fact(bead, "bead.status_change", actor=agent, status=Bead.Status.IN_PROGRESS),
+    )
 
 
 @transaction.atomic
@@ -212,7 +228,7 @@ def beads_claim(*, claims: Sequence[tuple[Bead, str]]) -> None:
     )
     if moved != len(claims):
         raise Conflict("A bead was taken or changed by somebody else.", hint="Try again.")
-    emit_all(_fact(bead, "bead.assigned", actor=agent, agent=agent) for bead, agent in claims)
+    emit_all(fact for bead, agent in claims for fact in _assigned(bead, agent))
 
 
 @transaction.atomic
@@ -233,7 +249,7 @@ def bead_block(*, bead: Bead, reason: str, actor: str = "") -> None:
         blocked_reason=reason,
         stage=Bead.Stage.NONE,
     ):
-        _tell(bead, "bead.blocked", actor=actor, reason=reason)
+        _tell_status(bead, "bead.blocked", Bead.Status.BLOCKED, actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -258,7 +274,7 @@ def bead_reopen(*, bead: Bead, reason: str = "", actor: str = "") -> None:
         stage=Bead.Stage.NONE,
     ):
         raise Conflict(f"{bead.key} cannot be reopened: it is {current.status}.")
-    _tell(bead, "bead.reopened", actor=actor, reason=reason)
+    _tell_status(bead, "bead.reopened", Bead.Status.OPEN, actor=actor, reason=reason)
     if current.parent_id is not None:
         _reopen_epic(current.parent_id, actor=actor)
     _announce_ready([bead.pk])
@@ -287,7 +303,8 @@ def bead_close(*, bead: Bead, reason: str, commit: str = "", actor: str = "") ->
     )
     if not closed:
         return False
-    _tell(bead, "bead.closed", actor=actor, reason=reason, commit=commit)
+    _tell_status(bead, "bead.closed", Bead.Status.CLOSED, actor=actor, reason=reason, commit=commit)
+    _tell(bead, "bead.completed", actor=actor, commit=commit)
     waiting = bead.dependents.filter(kind=Dependency.Kind.BLOCKS)
     _announce_ready(waiting.values_list("bead_id", flat=True))
     _close_finished_epic(bead.pk, actor=actor)
@@ -320,4 +337,4 @@ def bead_resume(*, bead: Bead, actor: str = "") -> None:
         blocked_reason="",
         stage=Bead.Stage.WORKING,
     ):
-        _tell(bead, "bead.resumed", actor=actor)
+        _tell_status(bead, "bead.resumed", Bead.Status.IN_PROGRESS, actor=actor)

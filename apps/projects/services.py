@@ -13,7 +13,7 @@ from django.utils.text import slugify
 from apps.accounts.models import Organization
 from apps.core.errors import BadInput, Conflict
 from apps.core.states import move
-from apps.events.bus import emit
+from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project, Requirement
 from apps.projects.prd import requirement_keys, requirements_cut
 
@@ -54,17 +54,22 @@ def project_create(
         out_dir=out_dir,
         allow_network=allow_network,
     )
-    emit(
-        "project.created",
-        organization_id=organization.pk,
-        project_id=project.pk,
-        subject=f"project:{project.slug}",
-        actor=actor,
-        name=project.name,
-    )
+    _tell(project, "project.created", actor=actor)
     if prd:
         requirements_sync(project=project, prd=prd)
     return project
+
+
+def _tell(project: Project, kind: str, *, actor: str = "", **data: Any) -> None:
+    fact = Fact(
+        kind,
+        organization_id=project.organization_id,
+        project_id=project.pk,
+        subject=f"project:{project.slug}",
+        actor=actor,
+        data={"project_id": project.pk, "name": project.name, **data},
+    )
+    emit_all([fact])
 
 
 def _check(*, name: str, approval: str, max_sessions: int) -> None:
@@ -124,14 +129,7 @@ def requirements_sync(*, project: Project, prd: str) -> list[Requirement]:
     project.requirements.filter(key__in=gone).update(
         status=Requirement.Status.REMOVED, updated_at=timezone.now()
     )
-    emit(
-        "requirements.synced",
-        organization_id=project.organization_id,
-        project_id=project.pk,
-        subject=f"project:{project.slug}",
-        count=len(keyed),
-        removed=sorted(gone),
-    )
+    _tell(project, "requirements.synced", count=len(keyed), removed=sorted(gone))
     return list(project.requirements.filter(status=Requirement.Status.ACTIVE).order_by("position"))
 
 
@@ -147,20 +145,35 @@ def project_update(*, project: Project, actor: str = "", **changes: Any) -> None
     )
     if changes:
         Project.objects.filter(pk=project.pk).update(**changes, updated_at=timezone.now())
-        emit(
-            "project.updated",
-            organization_id=project.organization_id,
-            project_id=project.pk,
-            subject=f"project:{project.slug}",
-            actor=actor,
-            fields=sorted(changes),
-        )
+        name = changes.get("name", project.name)
+        _tell(project, "project.updated", actor=actor, fields=sorted(changes), name=name)
+
+
+@transaction.atomic
+def project_mark(
+    *, project: Project, perpetual: bool | None = None, sticky: bool | None = None, actor: str = ""
+) -> None:
+    """Perpetual: never finished, never closed. Sticky: neither closed nor deleted while it is marked."""
+    marks = {"is_perpetual": perpetual, "is_sticky": sticky}
+    project_update(
+        project=project,
+        actor=actor,
+        **{name: wanted for name, wanted in marks.items() if wanted is not None},
+    )
+
+
+def _check_unmarked(project: Project) -> None:
+    """The row decides, not the copy at hand: a mark set meanwhile counts."""
+    marks = Project.objects.locked(project.pk)
+    if marks.is_perpetual:
+        raise Conflict(f"{project.name} is perpetual and never closes.", hint="Take the mark off first.")
+    if marks.is_sticky:
+        raise Conflict(f"{project.name} is sticky and stays.", hint="Take the mark off first.")
 
 
 @transaction.atomic
 def project_close(*, project: Project, reason: str, actor: str = "") -> None:
-    if project.is_perpetual:
-        raise Conflict(f"{project.name} is perpetual and never closes.")
+    _check_unmarked(project)
     closed = move(
         Project.objects.filter(pk=project.pk),
         to=Project.Status.CLOSED,
@@ -168,14 +181,8 @@ def project_close(*, project: Project, reason: str, actor: str = "") -> None:
         closed_at=timezone.now(),
     )
     if closed:
-        emit(
-            "project.closed",
-            organization_id=project.organization_id,
-            project_id=project.pk,
-            subject=f"project:{project.slug}",
-            actor=actor,
-            reason=reason,
-        )
+        _tell(project, "project.closed", actor=actor, reason=reason)
+        _tell(project, "project.updated", actor=actor, fields=["status"])
 
 
 @transaction.atomic
@@ -188,10 +195,17 @@ def project_reopen(*, project: Project, actor: str = "") -> None:
     )
     if not reopened:
         raise Conflict(f"{project.name} is open already.")
-    emit(
-        "project.reopened",
-        organization_id=project.organization_id,
-        project_id=project.pk,
-        subject=f"project:{project.slug}",
-        actor=actor,
-    )
+    _tell(project, "project.reopened", actor=actor)
+    _tell(project, "project.updated", actor=actor, fields=["status"])
+
+
+@transaction.atomic
+def project_delete(*, project: Project, confirm: str, actor: str = "") -> None:
+    """Forget a closed project with all its rows; `confirm` repeats its slug. Its repository stays on disk."""
+    _check_unmarked(project)
+    if confirm != project.slug:
+        raise BadInput(f"Say {project.slug!r} to delete {project.name}.")
+    if Project.objects.locked(project.pk).status != Project.Status.CLOSED:
+        raise Conflict(f"{project.name} is open.", hint="Close it first.")
+    _tell(project, "project.deleted", actor=actor)
+    Project.objects.filter(pk=project.pk).delete()

@@ -62,7 +62,10 @@ class BeadWork:
                 step(session_close, session_id=self.session_id, reason=stopped.reason, detail=stopped.detail)
                 if stopped.reason in STOPPED_REASONS and fresh < FRESH_SESSIONS:
                     continue
-                if ask_person(str(stopped), project_id=self.project_id, bead_id=self.bead_id) == DROP:
+                choice = ask_person(
+                    str(stopped), project_id=self.project_id, bead_id=self.bead_id, reason=stopped.reason
+                )
+                if choice == DROP:
                     raise Dropped(str(stopped)) from stopped
                 fresh = 0
             else:

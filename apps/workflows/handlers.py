@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from apps.beads.models import Bead
-from apps.beads.services import bead_block
 from apps.events.bus import on, on_all
 from apps.events.models import Event
 from apps.workflows.dispatch import dispatch
@@ -14,14 +12,6 @@ from apps.workflows.prd_flow import finished_tell
 def start_ready(events: list[Event]) -> None:
     for project_id in {event.project_id for event in events if event.project_id}:
         dispatch(project_id)
-
-
-@on("run.failed")
-def show_failed_run(event: Event) -> None:
-    """A fault of the platform must not look like work: the bead waits for a person with the reason."""
-    bead = Bead.objects.select_related("project").filter(pk=event.bead_id).first() if event.bead_id else None
-    if bead is not None:
-        bead_block(bead=bead, reason=f"Its run failed: {event.data['error']}", actor="loom")
 
 
 @on("bead.closed", "bead.blocked", "bead.reopened")

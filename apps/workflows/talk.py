@@ -9,22 +9,16 @@ from django.db import transaction
 from apps.agents.loop import Ending, session_run, session_tell
 from apps.agents.models import Agent, Session
 from apps.agents.services import session_end
+from apps.agents.troubles import AGAIN, DROP, RETRY, Report, trouble_report
 from apps.beads.models import Bead
-from apps.beads.services import bead_block, bead_resume, bead_stage
+from apps.beads.services import bead_resume, bead_stage
 from apps.core.states import move
 from apps.decisions.models import Decision
-from apps.decisions.services import decision_request
 from apps.engine.errors import StepFailed
 from apps.engine.flow import Handle, call, current, joins, step, wait_for
 from apps.projects.models import Project
 from apps.workflows.briefing import main_commit
 from apps.workflows.sessions import decide_session
-
-RETRY, DROP = "retry", "drop"
-STUCK_OPTIONS = [
-    {"key": RETRY, "label": "Try again", "detail": "The work goes on where it stopped."},
-    {"key": DROP, "label": "Drop it", "detail": "The work is given up; what was merged stays."},
-]
 
 
 class Dropped(Exception):
@@ -51,37 +45,47 @@ def talk(session_id: int, *, project_id: int, bead_id: int | None = None) -> End
             raise Dropped(trouble)
 
 
-def ask_person(trouble: str, *, project_id: int, bead_id: int | None, session_id: int | None = None) -> str:
-    """Stop here until a person says how to go on; their choice."""
-    asked = step(person_ask, trouble=trouble, project_id=project_id, bead_id=bead_id, session_id=session_id)
-    answer = wait_for(f"decision:{asked['decision']}") or {}
-    step(person_answered, bead_id=bead_id, session_id=session_id, choice=answer.get("choice", RETRY))
-    return str(answer.get("choice", RETRY))
+def ask_person(
+    trouble: str, *, project_id: int, bead_id: int | None, session_id: int | None = None, reason: str = ""
+) -> str:
+    """Stop here until a person says how to go on; their choice.
+
+    `reason` is what the work itself stopped for; none means that the platform failed, which may stop others
+    too.
+    """
+    choice = AGAIN
+    while choice == AGAIN:
+        asked = step(
+            person_ask,
+            trouble=trouble,
+            project_id=project_id,
+            bead_id=bead_id,
+            session_id=session_id,
+            reason=reason,
+        )
+        answer = wait_for(f"decision:{asked['decision']}") or {}
+        choice = str(answer.get("choice", RETRY))
+    step(person_answered, bead_id=bead_id, session_id=session_id, choice=choice)
+    return choice
 
 
 def person_ask(
-    *, trouble: str, project_id: int, bead_id: int | None, session_id: int | None
+    *, trouble: str, project_id: int, bead_id: int | None, session_id: int | None, reason: str
 ) -> dict[str, Any]:
-    project = Project.objects.get(pk=project_id)
     bead = Bead.objects.select_related("project").filter(pk=bead_id).first() if bead_id else None
     execution = current()
-    decision = decision_request(
-        project=project,
-        bead=bead,
-        kind=Decision.Kind.STUCK,
-        question=f"{bead.key if bead else project.name} cannot go on: {trouble}",
-        options=STUCK_OPTIONS,
-        recommendation=RETRY,
-        requester="loom",
-        needs_person=True,
+    report = Report(
+        project=bead.project if bead else Project.objects.get(pk=project_id),
+        text=trouble,
         run_id=execution.run.pk,
         origin=f"run:{execution.run.pk}:{execution.seq}",
+        bead=bead,
+        reason=reason,
     )
-    if bead is not None:
-        bead_block(bead=bead, reason=trouble, actor="loom")
+    decision_id = trouble_report(report)
     if session_id is not None:
         _agent_move(session_id, Agent.Status.BLOCKED, Agent.Status.WORKING)
-    return {"decision": decision.pk}
+    return {"decision": decision_id}
 
 
 def person_answered(*, bead_id: int | None, session_id: int | None, choice: str) -> None:

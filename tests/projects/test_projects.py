@@ -16,6 +16,8 @@ from apps.projects.services import (
     prefix_of,
     project_close,
     project_create,
+    project_delete,
+    project_mark,
     project_reopen,
     project_update,
     requirements_sync,
@@ -107,7 +109,8 @@ def test_settings_can_be_changed_and_nothing_else(organization: Organization) ->
     project_update(project=project, max_sessions=2, checks=["make test"], actor="ann")
     project.refresh_from_db()
     assert (project.max_sessions, project.checks) == (2, ["make test"])
-    assert Event.objects.get(kind="project.updated").data == {"fields": ["checks", "max_sessions"]}
+    told = Event.objects.get(kind="project.updated").data
+    assert told == {"project_id": project.pk, "name": "Links", "fields": ["checks", "max_sessions"]}
     with pytest.raises(BadInput, match="bead_counter, status of a project cannot be set"):
         project_update(project=project, status="closed", bead_counter=7)
     project_update(project=project)
@@ -124,7 +127,8 @@ def test_a_project_closes_and_reopens_once(organization: Organization) -> None:
     assert (project.status, project.closed_at) == ("reopened", None)
     with pytest.raises(Conflict, match="open already"):
         project_reopen(project=project)
-    assert kinds()[-2:] == ["project.closed", "project.reopened"]
+    updated = "project.updated"
+    assert kinds()[-4:] == ["project.closed", updated, "project.reopened", updated]
 
 
 def test_a_perpetual_project_never_closes(organization: Organization) -> None:
@@ -135,12 +139,39 @@ def test_a_perpetual_project_never_closes(organization: Organization) -> None:
         project_close(project=project, reason="Done.")
 
 
+def test_a_marked_project_is_neither_closed_nor_deleted_by_accident(organization: Organization) -> None:
+    project = project_create(organization=organization, name="Links")
+    project_mark(project=project, sticky=True)
+    # `project` is a stale copy that knows of no mark: the row counts.
+    for refused in (partial(project_close, reason="Done."), partial(project_delete, confirm="links")):
+        with pytest.raises(Conflict, match="sticky"):
+            refused(project=project)
+    project_mark(project=project, sticky=False, perpetual=True)
+    with pytest.raises(Conflict, match="perpetual"):
+        project_delete(project=project, confirm="links")
+    assert Project.objects.get().is_perpetual
+
+
+def test_a_project_is_deleted_only_closed_and_by_name(organization: Organization) -> None:
+    project = project_create(organization=organization, name="Links", prd=PRD)
+    with pytest.raises(Conflict, match="is open"):
+        project_delete(project=project, confirm="links")
+    project_close(project=project, reason="Done.")
+    with pytest.raises(BadInput, match="Say 'links'"):
+        project_delete(project=project, confirm="yes")
+    project_delete(project=project, confirm="links", actor="ann")
+    assert not Project.objects.exists()
+    assert Event.objects.get(kind="project.deleted").data == {"project_id": project.pk, "name": "Links"}
+
+
 def test_requirements_keep_their_ids_through_versions_of_the_prd(organization: Organization) -> None:
     project = project_create(organization=organization, name="Links", prd=PRD)
     active = requirements_sync(project=project, prd="## Features\n- Share links.\n- Add links\n")
     assert [(row.key, row.position) for row in active] == [("R-003", 1), ("R-001", 2)]
     assert shown(project)["R-002"] == ("List links.", "removed")
     assert Event.objects.filter(kind="requirements.synced").latest("id").data == {
+        "project_id": project.pk,
+        "name": "Links",
         "count": 2,
         "removed": ["R-002"],
     }

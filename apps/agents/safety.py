@@ -1,0 +1,214 @@
+"""What keeps work from going in circles: detectors fed by what agents really did, and limits per bead.
+
+Nothing here is counted in memory alone: the trail of a session is rebuilt from its turns, and what a bead has
+been through is read from its sessions, reviews and merges. So a crash, a restart or another worker forgets
+nothing. Only a person's go-ahead starts the counts of a bead anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.agents.models import Claim, Evidence, MergeRequest, Review, Session, TroubleStop
+from apps.decisions.models import Decision
+
+MAX_ERRORS = 4  # replies in a row without a valid action
+MAX_REPEATS = 4  # the same actions in a row
+CYCLES = {2: 4, 3: 3, 4: 3}  # how often a pattern of so many turns may come in a row
+MAX_RETURNS = 3  # how often the files may come back to a state they had
+MAX_STALE = 12  # turns in a row that showed and changed nothing new
+MAX_REFUSALS = 2  # rejections of the same files
+MAX_SAME_FAILURES = 3  # failed verifications of the same files
+KEPT = 16  # signatures remembered
+LONGEST_REST = timedelta(minutes=15)
+
+# Why a session came to nothing. After these a fresh one is tried; it is told of the earlier ones.
+UNFRUITFUL = (
+    "turn_limit",
+    "no_action",
+    "repetition",
+    "ping_pong",
+    "no_progress",
+    "poisoned",
+    "verification",
+    "review",
+    "merge",
+    "deadlock",
+    "hop_limit",
+)
+GO_AHEAD = "retry"  # the answer with which a person lets a stuck bead go on
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why work must not go on; `reason` is a name, `detail` a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass
+class Trail:
+    """What a session did lately, as far as its guards need it."""
+
+    errors: int = 0
+    stale: int = 0
+    recent: list[str] = field(default_factory=list)
+    known: set[int] = field(default_factory=set)
+    trees: Counter[str] = field(default_factory=Counter)
+    tree: str = ""
+
+    def note(
+        self, actions: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], tree: str = ""
+    ) -> None:
+        """Add a finished turn: what was asked, what came of it, and the files' tree if it changed them."""
+        if not actions:
+            self.errors += 1
+            return
+        self.errors = 0
+        self.recent = [*self.recent[1 - KEPT :], signature(actions)]
+        self.stale = 0 if self._is_news(actions, results, tree) else self.stale + 1
+
+    def _is_news(
+        self, actions: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], tree: str
+    ) -> bool:
+        news = False
+        if tree and tree != self.tree:
+            self.tree = tree
+            self.trees[tree] += 1
+            news = self.trees[tree] == 1
+        told = {result["id"]: result.get("text", "") for result in results if "id" in result}
+        for action in actions:
+            seen = hash((signature([action]), steady(told.get(action["id"], ""))))
+            news = news or seen not in self.known
+            self.known.add(seen)
+        return news
+
+    def repeats(self, actions: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether exactly this was done in the turn before."""
+        return self.recent[-1:] == [signature(actions)]
+
+    def stop(self) -> Stop | None:
+        """Why the session must end, or None."""
+        if self.errors >= MAX_ERRORS:
+            return Stop("no_action", f"{MAX_ERRORS} replies in a row held no valid action.")
+        if len(self.recent) >= MAX_REPEATS and len(set(self.recent[-MAX_REPEATS:])) == 1:
+            return Stop("repetition", f"The same actions {MAX_REPEATS} times in a row.")
+        for length, times in CYCLES.items():
+            last = self.recent[-length * times :]
+            if len(last) == length * times and last == last[:length] * times:
+                return Stop("ping_pong", f"The same {length} turns in the same order {times} times.")
+        if self.trees[self.tree] > MAX_RETURNS:
+            return Stop("ping_pong", f"The files came back to the same state {MAX_RETURNS} times.")
+        if self.stale >= MAX_STALE:
+            return Stop("no_progress", f"{MAX_STALE} turns in a row changed nothing and showed nothing new.")
+        return None
+
+
+def signature(actions: Sequence[Mapping[str, Any]]) -> str:
+    return repr([(one["name"], sorted(one["arguments"].items(), key=str)) for one in actions])
+
+
+# What differs between two reports of one error: the first that fits counts.
+_VARYING = re.compile(
+    r"\x1b\[[0-9;]*[A-Za-z]"  # colors
+    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"|\b0x[0-9a-f]+\b|\b(?=[a-f]*[0-9])[0-9a-f]{7,64}\b"  # addresses, hashes
+    r"|(?:/[\w.@+-]+)+/(?=[\w.@+-])"  # the directories of a path
+    r"|[0-9]+(?:[.,:][0-9]+)*",
+    re.IGNORECASE,
+)
+
+
+def steady(text: str) -> str:
+    """A text without what changes from one report to the next: times, counts, hashes, directories."""
+    return " ".join(_VARYING.sub("#", text).split()).lower()
+
+
+def fingerprint(text: str) -> str:
+    """One name for all reports of one error."""
+    return hashlib.sha256(steady(text).encode()).hexdigest()
+
+
+# -- of a bead, over all its sessions ---------------------------------------------------------------
+
+
+def bead_stop(bead_id: int) -> Stop | None:
+    """Why nobody may work on a bead any more until a person says so, or None."""
+    since = go_ahead_at(bead_id)
+    taken = hops(bead_id, since)
+    if taken > settings.LOOM_MAX_HOPS:
+        return Stop("hop_limit", f"It changed hands {taken} times; {settings.LOOM_MAX_HOPS} are allowed.")
+    return _going_back_and_forth(bead_id, since)
+
+
+def go_ahead_at(bead_id: int) -> datetime | None:
+    """When a person last let a bead go on that could not."""
+    shared = TroubleStop.objects.filter(bead_id=bead_id).values("trouble__decision_id")
+    answered = Decision.objects.filter(
+        Q(bead_id=bead_id) | Q(pk__in=shared),
+        kind=Decision.Kind.STUCK,
+        status=Decision.Status.DECIDED,
+        choice=GO_AHEAD,
+    )
+    return answered.order_by("-decided_at").values_list("decided_at", flat=True).first()
+
+
+def hops(bead_id: int, since: datetime | None = None) -> int:
+    """How often a bead was handed to somebody: sessions begun on it, and work sent back to its author."""
+    sessions = Session.objects.filter(bead_id=bead_id).exclude(kind=Session.Kind.DECIDE)
+    rejected = Review.objects.filter(bead_id=bead_id, verdict=Review.Verdict.REJECT)
+    returned = MergeRequest.objects.filter(
+        bead_id=bead_id, status__in=[MergeRequest.Status.CONFLICT, MergeRequest.Status.RED]
+    )
+    return sum(
+        (rows.filter(created_at__gt=since) if since else rows).count()
+        for rows in (sessions, rejected, returned)
+    )
+
+
+def _going_back_and_forth(bead_id: int, since: datetime | None) -> Stop | None:
+    """Author and reviewer, or author and checks, disagree about the same files again and again."""
+    claims = Claim.objects.filter(bead_id=bead_id)
+    claims = claims.filter(created_at__gt=since) if since else claims
+    trees = dict(claims.values_list("pk", "tree"))
+    if len(trees) < MAX_REFUSALS:
+        return None
+    rejects = Review.objects.filter(claim_id__in=trees, verdict=Review.Verdict.REJECT)
+    refused = Counter(trees[pk] for pk in rejects.values_list("claim_id", flat=True))
+    if most := [tree for tree, count in refused.items() if count >= MAX_REFUSALS]:
+        return Stop("deadlock", f"The same files were claimed and rejected {refused[most[0]]} times.")
+    red = Evidence.objects.filter(claim_id__in=trees, passed=False, kind=Evidence.Kind.CLAIM).order_by()
+    failed = Counter(trees[pk] for pk in red.values_list("claim_id", flat=True).distinct())
+    if most := [tree for tree, count in failed.items() if count >= MAX_SAME_FAILURES]:
+        return Stop("deadlock", f"The same files failed verification {failed[most[0]]} times.")
+    return None
+
+
+def rest_of(bead_id: int) -> float:
+    """Seconds until a bead is worked on again after sessions that came to nothing; 0: now.
+
+    Each failure since the last go-ahead doubles the rest.
+    """
+    since = go_ahead_at(bead_id)
+    failed = Session.objects.filter(
+        bead_id=bead_id, kind=Session.Kind.WORK, status=Session.Status.ENDED, reason__in=UNFRUITFUL
+    )
+    endings = list(
+        (failed.filter(ended_at__gt=since) if since else failed).values_list("ended_at", flat=True)
+    )
+    if not endings:
+        return 0.0
+    first = timedelta(seconds=settings.LOOM_REST_SECONDS)
+    rest = min(LONGEST_REST, first * 2.0 ** min(len(endings) - 1, 20))
+    return max(0.0, (max(endings) + rest - timezone.now()).total_seconds())

@@ -28,5 +28,5 @@ class AnswerForm(forms.Form):
                 label="Answer", choices=choices, widget=forms.RadioSelect
             )
 
-    def answer(self) -> dict[str, str]:
+    def answer(self) -> dict[str, Any]:
         return {"choice": self.cleaned_data["choice"], "rationale": self.cleaned_data["rationale"]}

@@ -1,8 +1,8 @@
-"""Asking for decisions and answering them."""
+"""Asking for decisions and answering them: by one who may, by votes, or by the clock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,27 +10,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.beads.models import Bead
-from apps.core.errors import BadInput, Conflict
+from apps.core.errors import BadInput, Conflict, Forbidden
 from apps.core.states import move
-from apps.decisions.models import Decision
-from apps.engine.services import run_signal
-from apps.events.bus import emit
+from apps.decisions.authority import AgentVoice, authority_require
+from apps.decisions.deadlines import deadline_pass, decision_escalate
+from apps.decisions.models import DEADLINE, THRESHOLD, Decision, Vote
+from apps.decisions.settling import NAME_CHARS, already_closed, answer, clock_key, locked, resolve, tell
+from apps.decisions.tally import tally_of
+from apps.engine.services import run_start
 from apps.projects.models import Project
 
-DEADLINE = timedelta(hours=48)
+DEADLINE_FLOW = "decision.deadline"
+KEY_CHARS, TEXT_CHARS = 200, 50_000
+MAX_OPTIONS, MAX_VOTERS = 50, 100
+LONGEST = timedelta(days=3650)
 
 
-def _tell(decision: Decision, kind: str, *, actor: str = "", **data: Any) -> None:
-    emit(
-        kind,
-        organization_id=decision.project.organization_id,
-        project_id=decision.project_id,
-        bead_id=decision.bead_id,
-        subject=f"decision:{decision.pk}",
-        actor=actor,
-        question=decision.question,
-        **data,
-    )
+# -- asking ----------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -48,14 +44,23 @@ def decision_request(
     run_id: int | None = None,
     origin: str = "",
     deadline: timedelta = DEADLINE,
+    priority: int = 2,
+    asked_of: str = "",
+    default_choice: str = "",
+    lapses: bool = False,
+    voters: Iterable[str] = (),
+    threshold: float = THRESHOLD,
+    details: dict[str, Any] | None = None,
 ) -> Decision:
-    """Ask; with an `origin` that was used before, the decision asked for then."""
-    if not question.strip():
-        raise BadInput("A decision needs a question.")
-    choices = list(options)
-    keys = [option.get("key", "") for option in choices]
-    if not all(keys) or len(set(keys)) != len(keys):
-        raise BadInput("Each option needs a key of its own.")
+    """Ask; with an `origin` that was used before, the decision asked for then.
+
+    Asked is a person (`needs_person`, priority 0), the `voters`, the role `asked_of`, or the decision-maker.
+    At the deadline `default_choice` is taken, or the question lapses, or it is passed on: docs/decisions.md.
+    """
+    choices, required = list(options), [voter.strip() for voter in voters]
+    keys = _checked_keys(question, choices)
+    _check(priority=priority, deadline=deadline, threshold=threshold, voters=required, keys=keys)
+    default = _picked(keys, default_choice) if default_choice.strip() else ""
     if origin:
         Project.objects.locked(project.pk)  # who asks for the same at the same moment finds it asked
         if known := Decision.objects.filter(project=project, origin=origin).first():
@@ -64,49 +69,126 @@ def decision_request(
         project=project,
         bead=bead,
         kind=kind,
-        question=question.strip(),
+        priority=priority,
+        question=question.strip()[:TEXT_CHARS],
         options=choices,
-        recommendation=recommendation,
+        recommendation=recommendation[:KEY_CHARS],
         context=context,
-        requester=requester,
-        needs_person=needs_person,
+        requester=requester[:NAME_CHARS],
+        asked_of=asked_of,
+        needs_person=needs_person or (priority == 0 and kind != Decision.Kind.INFORMATION),
         run_id=run_id,
         origin=origin,
         deadline=timezone.now() + deadline,
+        answer_within=abs(deadline) or DEADLINE,
+        default_choice=default,
+        lapses=lapses,
+        voters=required,
+        threshold=threshold,
     )
-    _tell(decision, "decision.created", actor=requester, options=keys, needs_person=needs_person)
+    tell(
+        decision,
+        "decision.created",
+        actor=requester,
+        requester_id=requester,
+        options=keys,
+        needs_person=decision.needs_person,
+        priority=priority,
+        **(details or {}),
+    )
+    clock_start(decision=decision)
     return decision
 
 
-@transaction.atomic
-def decision_decide(*, decision: Decision, choice: str, decider: str, rationale: str = "") -> Decision:
-    """Answer an open decision once and tell the run that waits for it."""
-    keys = [option["key"] for option in decision.options]
-    picked = next((key for key in keys if key.lower() == choice.strip().lower()), None)
-    if keys and picked is None:
-        raise BadInput(f"{choice!r} is none of the options.", hint="Choose one of: " + ", ".join(keys) + ".")
-    if not choice.strip():
+def clock_start(*, decision: Decision) -> None:
+    """The durable run that waits for the decision's deadline."""
+    run_start(
+        flow=DEADLINE_FLOW,
+        key=clock_key(decision.pk),
+        input={"decision_id": decision.pk},
+        organization_id=decision.project.organization_id,
+        project_id=decision.project_id,
+    )
+
+
+def _checked_keys(question: str, choices: Sequence[dict[str, str]]) -> list[str]:
+    if not question.strip():
+        raise BadInput("A decision needs a question.")
+    keys = [option.get("key", "") for option in choices]
+    if not all(keys) or len({key.casefold() for key in keys}) != len(keys):
+        raise BadInput("Each option needs a key of its own.")
+    if len(keys) > MAX_OPTIONS or any(len(key) > KEY_CHARS for key in keys):
+        raise BadInput(f"At most {MAX_OPTIONS} options, each with a key of {KEY_CHARS} characters at most.")
+    return keys
+
+
+def _check(
+    *, priority: int, deadline: timedelta, threshold: float, voters: list[str], keys: list[str]
+) -> None:
+    if not 0 <= priority <= 4:
+        raise BadInput("A priority goes from 0 (critical) to 4 (backlog).")
+    if abs(deadline) > LONGEST:
+        raise BadInput("A deadline is at most ten years away.")
+    if not 0 < threshold <= 1:
+        raise BadInput("The threshold is a part of the votes: more than 0, at most 1.")
+    if voters and not keys:
+        raise BadInput("Votes need options to vote for.")
+    if not all(voters) or len({voter.casefold() for voter in voters}) != len(voters):
+        raise BadInput("Each voter is named once.")
+    if len(voters) > MAX_VOTERS or any(len(voter) > NAME_CHARS for voter in voters):
+        raise BadInput(f"At most {MAX_VOTERS} voters, with names of {NAME_CHARS} characters at most.")
+
+
+def _picked(keys: list[str], choice: str) -> str:
+    """The option that is meant; any text but silence where none are given."""
+    wanted = choice.strip()
+    if keys:
+        picked = next((key for key in keys if key.casefold() == wanted.casefold()), None)
+        if picked is None:
+            raise BadInput(
+                f"{choice[:KEY_CHARS]!r} is none of the options.",
+                hint="Choose one of: " + ", ".join(keys) + ".",
+                details={"options": keys},
+            )
+        return picked
+    if not wanted:
         raise BadInput("An answer is needed.")
-    won = move(
-        Decision.objects.filter(pk=decision.pk),
-        to=Decision.Status.DECIDED,
-        allowed={Decision.Status.OPEN},
-        choice=picked or choice.strip(),
-        rationale=rationale,
-        decider=decider,
-        decided_at=timezone.now(),
-    )
-    if not won:
-        raise Conflict("This decision was answered already.")
-    decision.refresh_from_db()
-    _tell(decision, "decision.made", actor=decider, choice=decision.choice, rationale=rationale)
-    _answer(decision, choice=decision.choice, rationale=rationale, decider=decider)
+    return wanted[:TEXT_CHARS]
+
+
+# -- answering -------------------------------------------------------------------------------------
+
+
+def decision_decide(
+    *,
+    decision: Decision,
+    choice: str,
+    decider: str,
+    rationale: str = "",
+    agent: AgentVoice | None = None,
+) -> Decision:
+    """Answer an open decision once and tell the run that waits for it.
+
+    Who comes second, or after a deadline that has taken its effect, hears from Conflict who decided what.
+    """
+    if decision.deadline <= timezone.now():
+        deadline_pass(decision_id=decision.pk)
+    with transaction.atomic():
+        decision.refresh_from_db()
+        if decision.status != Decision.Status.OPEN:
+            raise already_closed(decision)
+        if agent is not None:
+            authority_require(agent, decision)
+        if decision.voters and not (decision.needs_person and agent is None):
+            raise Conflict(
+                "This is decided by votes.", hint="Vote instead.", details={"voters": decision.voters}
+            )
+        picked = _picked(decision.keys, choice)
+        way = Decision.Way.PERSON if agent is None else Decision.Way.AGENT
+        if not resolve(decision, picked, way, decider=decider, rationale=rationale):
+            decision.refresh_from_db()
+            raise already_closed(decision)
     return decision
-
-
-def _answer(decision: Decision, **answer: str) -> None:
-    if decision.run_id:
-        run_signal(run_id=decision.run_id, name=f"decision:{decision.pk}", data=answer)
 
 
 @transaction.atomic
@@ -115,20 +197,57 @@ def decision_cancel(*, decision: Decision, actor: str = "") -> None:
     if move(
         Decision.objects.filter(pk=decision.pk), to=Decision.Status.CANCELED, allowed={Decision.Status.OPEN}
     ):
-        _tell(decision, "decision.canceled", actor=actor)
-        _answer(decision, rationale="The question was withdrawn.", decider=actor)
+        tell(decision, "decision.canceled", actor=actor)
+        answer(decision, rationale="The question was withdrawn.", decider=actor)
 
 
-def decisions_remind(limit: int = 100) -> int:
-    """Turn overdue questions over to people; how many. (An agent may have failed to answer.)"""
-    overdue = Decision.objects.open().filter(deadline__lt=timezone.now(), needs_person=False)
-    reminded = 0
-    for decision in overdue.select_related("project")[:limit]:
-        with transaction.atomic():
-            taken = (
-                Decision.objects.open().filter(pk=decision.pk, needs_person=False).update(needs_person=True)
-            )
-            if taken:
-                _tell(decision, "decision.escalated")
-            reminded += taken
-    return reminded
+# -- votes -----------------------------------------------------------------------------------------
+
+
+def vote_cast(
+    *,
+    decision: Decision,
+    voter: str,
+    choice: str,
+    confidence: float = 1.0,
+    rationale: str = "",
+    agent: AgentVoice | None = None,
+) -> Vote:
+    """Vote, or change one's vote; the vote that settles the matter closes it, once."""
+    if not 0 <= confidence <= 1:
+        raise BadInput("Confidence goes from 0 to 1.")
+    if decision.deadline <= timezone.now():
+        deadline_pass(decision_id=decision.pk)
+    with transaction.atomic():
+        decision = locked(decision.pk)  # of two last votes the second counts both
+        if decision.status != Decision.Status.OPEN:
+            raise already_closed(decision)
+        name = _voter_named(decision, voter, agent)
+        vote, _ = Vote.objects.update_or_create(
+            decision=decision,
+            voter=name,
+            defaults={
+                "choice": _picked(decision.keys, choice),
+                "confidence": confidence,
+                "rationale": rationale[:TEXT_CHARS],
+            },
+        )
+        told = {"voter": name, "choice": vote.choice, "confidence": confidence}
+        tell(decision, "decision.voted", actor=voter, **told)
+        tally = tally_of(decision)
+        if winner := tally.reached(final=not tally.missing):
+            resolve(decision, winner, Decision.Way.VOTES, decider=tally.decider, rationale=tally.words())
+        elif not tally.missing:
+            decision_escalate(decision=decision, reason=f"The voters do not agree. {tally.words()}")
+    return vote
+
+
+def _voter_named(decision: Decision, voter: str, agent: AgentVoice | None) -> str:
+    if not decision.voters:
+        raise Conflict("This decision is not put to the vote.", hint="Decide it instead.")
+    names = {voter.casefold()} | ({agent.name.casefold(), agent.role.casefold()} if agent else set())
+    if (name := next((name for name in decision.voters if name.casefold() in names), None)) is None:
+        raise Forbidden(
+            f"{voter} is none of the voters.", details={"voters": decision.voters, "voter": voter}
+        )
+    return str(name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.decisions import services
+from apps.decisions.deadlines import deadlines_pass
 
 
 @shared_task(name="decisions.sweep")
 def sweep() -> None:
-    services.decisions_remind()
+    deadlines_pass()

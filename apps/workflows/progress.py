@@ -153,7 +153,7 @@ def is_stuck(project: Project) -> bool:
     failed = Run.objects.filter(project_id=project.pk, status=Run.Status.FAILED).exists()
     if not asked and not failed:
         return False
-    runs = Run.objects.unfinished().filter(project_id=project.pk)
+    runs = Run.objects.unfinished().filter(project_id=project.pk).exclude(flow="decision.deadline")
     moving = Q(status__in=[Run.Status.READY, Run.Status.RUNNING]) | Q(
         status=Run.Status.WAITING, wake_at__isnull=False
     )

@@ -184,7 +184,7 @@ TELLERS: dict[str, Callable[[Event, str], str]] = {
     "bead.closed": _closed,
     "bead.blocked": lambda event, key: f"◆ {key} waits for a person: {event.data['reason']}",
     "decision.created": lambda event, _: f"◆ decision wanted: {_first_line(event.data['question'])}",
-    "decision.made": lambda event, _: (
+    "decision.resolved": lambda event, _: (
         f"✔ decided by {event.actor}: {_first_line(event.data['question'])} → {event.data['choice']}"
     ),
 }

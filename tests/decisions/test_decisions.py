@@ -13,13 +13,12 @@ from apps.accounts.services import organization_ensure
 from apps.beads.services import bead_create
 from apps.core.errors import BadInput, Conflict
 from apps.decisions import tasks
-from apps.decisions.models import Decision
+from apps.decisions.deadlines import deadlines_pass
+from apps.decisions.models import DEADLINE, Decision
 from apps.decisions.services import (
-    DEADLINE,
     decision_cancel,
     decision_decide,
     decision_request,
-    decisions_remind,
 )
 from apps.engine import runner
 from apps.engine.flow import current, step, wait_for
@@ -61,7 +60,14 @@ def test_a_question_is_kept_with_its_options_and_two_days_to_answer(project: Pro
     assert abs(decision.deadline - timezone.now() - DEADLINE) < timedelta(minutes=1)
     event = Event.objects.get(kind="decision.created")
     assert (event.bead_id, event.project_id, event.actor) == (bead.pk, project.pk, "Engineer")
-    assert event.data == {"question": "Keep it?", "options": ["hash", "drop"], "needs_person": False}
+    assert event.data == {
+        "decision_id": decision.pk,
+        "question": "Keep it?",
+        "requester_id": "Engineer",
+        "options": ["hash", "drop"],
+        "needs_person": False,
+        "priority": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_an_answer_is_kept_with_who_and_why(project: Project) -> None:
     kept = Decision.objects.get()
     assert (kept.status, kept.choice, kept.decider, kept.rationale) == ("decided", "hash", "ann", "Safer.")
     assert kept.decided_at is not None
-    assert events(decision) == ["decision.created", "decision.made"]
+    assert events(decision) == ["decision.created", "decision.resolved"]
 
 
 def test_an_answer_is_one_of_the_options(project: Project) -> None:
@@ -129,7 +135,7 @@ def test_an_answer_stands(project: Project) -> None:
     with pytest.raises(Conflict, match="answered already"):
         decision_decide(decision=decision, choice="drop", decider="bob")
     decision_cancel(decision=decision)
-    assert (Decision.objects.get().choice, events(decision)[-1]) == ("hash", "decision.made")
+    assert (Decision.objects.get().choice, events(decision)[-1]) == ("hash", "decision.resolved")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -141,8 +147,8 @@ def test_of_two_who_answer_at_the_same_moment_one_decides(project: Project) -> N
         partial(decision_decide, decision=decision, choice="drop", decider="bob"),
     )
     assert sorted(type(outcome).__name__ for outcome in given) == ["Conflict", "Decision"]
-    assert Signal.objects.get().data["choice"] == Decision.objects.get().choice
-    assert events(decision) == ["decision.created", "decision.made"]
+    assert Signal.objects.get(run=waiting).data["choice"] == Decision.objects.get().choice
+    assert events(decision) == ["decision.created", "decision.resolved"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -180,7 +186,7 @@ def test_a_question_that_no_agent_answered_in_time_goes_to_people_once(project: 
     overdue = ask(project, deadline=timedelta(hours=-1))
     in_time = ask(project)
     tasks.sweep()
-    assert decisions_remind() == 0
+    assert deadlines_pass() == 0
     assert list(Decision.objects.filter(needs_person=True)) == [overdue]
     assert events(overdue) == ["decision.created", "decision.escalated"]
     assert events(in_time) == ["decision.created"]
@@ -188,12 +194,12 @@ def test_a_question_that_no_agent_answered_in_time_goes_to_people_once(project: 
 
 def test_answered_questions_are_not_overdue(project: Project) -> None:
     decision_decide(decision=ask(project, deadline=timedelta(hours=-1)), choice="hash", decider="ann")
-    assert decisions_remind() == 0
+    assert deadlines_pass() == 0
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_sweeps_at_once_remind_once(project: Project) -> None:
     for _ in range(5):
         ask(project, deadline=timedelta(hours=-1))
-    assert sum(at_once(decisions_remind, decisions_remind)) == 5
+    at_once(deadlines_pass, deadlines_pass)
     assert Event.objects.filter(kind="decision.escalated").count() == 5

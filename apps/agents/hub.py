@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from apps.agents.git import PLATFORM, Git, GitError, Output, disk, failure, git_alone, revision
+from apps.agents.locks import PATIENCE_S, lock_is_gone
 from apps.agents.objects import Entry, Unreadable, blob_read, commit_entries, commit_tree
 from apps.agents.sandbox.owner import own
 from apps.core.errors import BadInput, Conflict, NotFound
@@ -28,10 +30,6 @@ DIFF_LIMIT = 400_000  # bytes
 # No ref outlives a power cut that its objects did not; on a full disk a batch leaves no half-written objects;
 # reflogs keep what refs leave behind.
 CONFIG = "[core]\n\tfsync = committed,reference\n\tfsyncMethod = batch\n\tlogAllRefUpdates = always\n"
-STALE_LOCK = 5.0  # seconds; git holds a lock for milliseconds, so an old one belongs to a killed process
-LOCK_PATIENCE = 30.0
-LOCK_POLL = 0.02
-_LOCKED = re.compile(r"'([^'\n]+\.lock)': File exists")
 # What tools leave behind and nobody means to commit; a .gitignore of the project may say otherwise.
 IGNORED = (
     "__pycache__/", "*.py[co]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/",
@@ -302,42 +300,18 @@ class Hub:
         done = self.git.run("fast-import", "--quiet", stdin=b"".join(stream), author=author, ok=range(256))
         if done.code == 0:
             return done.text.strip()
-        if self.head(branch) == old and not self._lock_is_gone(done.err):
+        if self.head(branch) == old and not lock_is_gone(done.err):
             raise failure("fast-import", done)
         return None
 
     def _update_ref(self, *args: str, check: bool = True) -> Output:
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + PATIENCE_S
         done = self.git.run("update-ref", *args, ok=range(256))
-        while done.code and time.monotonic() < deadline and self._lock_is_gone(done.err):
+        while done.code and time.monotonic() < deadline and lock_is_gone(done.err):
             done = self.git.run("update-ref", *args, ok=range(256))
         if done.code and check:
             raise failure("update-ref", done)
         return done
-
-    def _lock_is_gone(self, said: str) -> bool:
-        """Wait for the lock that git complains of, and remove it if its git was killed; False if of none.
-
-        It may be any: a change of the branch that HEAD names also locks HEAD, a deletion all packed refs.
-        """
-        match = _LOCKED.search(said)
-        if match is None:
-            return False
-        lock = Path(match[1])
-        while (age := _age(lock)) is not None:
-            if age > STALE_LOCK:
-                lock.unlink(missing_ok=True)
-            else:
-                time.sleep(LOCK_POLL)
-        return True
-
-
-def _age(file: Path) -> float | None:
-    """Seconds since it was written; None if it is not there."""
-    try:
-        return time.time() - file.stat().st_mtime
-    except FileNotFoundError:
-        return None
 
 
 def _blob(path: Path, blob: str) -> bytes:

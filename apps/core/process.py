@@ -50,10 +50,10 @@ def parents() -> dict[int, int]:
     return found
 
 
-def descendants(root: int) -> set[int]:
-    """All living processes below `root`, without itself."""
+def descendants(root: int, known: dict[int, int] | None = None) -> set[int]:
+    """All living processes below `root`, without itself; as `known` has it, what `parents` said before."""
     children: dict[int, list[int]] = {}
-    for pid, parent in parents().items():
+    for pid, parent in (parents() if known is None else known).items():
         children.setdefault(parent, []).append(pid)
     found: set[int] = set()
     todo = [root]
@@ -68,10 +68,11 @@ def kill_descendants(root: int, *, spare: Iterable[int] = (), seconds: float = 5
     """SIGKILL everything below `root` but the trees of `spare`, until none is left; True when none is."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        kept = set(spare)
+        # One look for both: what a spared process starts between two looks would not be spared.
+        known, kept = parents(), set(spare)
         for pid in tuple(kept):
-            kept |= descendants(pid)
-        doomed = descendants(root) - kept
+            kept |= descendants(pid, known)
+        doomed = descendants(root, known) - kept
         if not doomed:
             return True
         for pid in doomed:

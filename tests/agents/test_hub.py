@@ -195,17 +195,37 @@ def test_files_committed_at_once_are_all_there(hub: Hub) -> None:
     assert len(hub.log()) == 5 - len(failures)
 
 
-def test_the_lock_of_a_killed_git_does_not_hold_a_branch_for_ever(hub: Hub) -> None:
+@pytest.mark.parametrize("left", ["refs/heads/main.lock", "HEAD.lock"])
+def test_the_lock_of_a_killed_git_does_not_hold_a_branch_for_ever(hub: Hub, left: str) -> None:
     one = hub.commit_files("main", {"a": b"1"}, "One")
-    lock = hub.path / "refs" / "heads" / "main.lock"
+    lock = hub.path / left
     lock.touch()
-    with pytest.raises(GitError, match="update-ref failed"):
-        hub.advance("main", hub.commit_tree(hub.tree(one), [one], "Two"), one)
     os.utime(lock, (1, 1))
     assert hub.advance("main", hub.commit_tree(hub.tree(one), [one], "Two"), one)
     lock.touch()
     os.utime(lock, (1, 1))
     assert hub.commit_files("main", {"a": b"3"}, "Three") == hub.head()
+    assert not lock.exists()
+
+
+def test_a_deletion_gets_past_the_lock_of_a_killed_git(hub: Hub) -> None:
+    one = hub.commit_files("main", {"a": b"1"}, "One")
+    hub.set_ref("refs/loom/sessions/7", one)
+    (hub.path / "packed-refs.lock").touch()
+    os.utime(hub.path / "packed-refs.lock", (1, 1))
+    hub.delete_ref("refs/loom/sessions/7")
+    assert hub.refs("refs/loom") == {}
+
+
+def test_a_lock_that_is_held_is_waited_for(hub: Hub) -> None:
+    one = hub.commit_files("main", {"a": b"1"}, "One")
+    two = hub.commit_tree(hub.tree(one), [one], "Two")
+    lock = hub.path / "HEAD.lock"
+    lock.touch()
+    holder = threading.Timer(0.2, lock.unlink)
+    holder.start()
+    assert hub.advance("main", two, one)
+    holder.join()
 
 
 def test_only_refs_of_the_platform_can_be_set_directly(hub: Hub) -> None:

@@ -1,60 +1,40 @@
-"""Admin pages of runs: what each did, step by step, with cancel and retry."""
+"""Admin pages of runs: what each did, step by step, with all that a person can do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from apps.core.admin import (
     HistoryAdmin,
-    HistoryInline,
     actor_of,
+    admin_url,
     link_to,
     shown_duration,
     shown_json,
     shown_text,
 )
+from apps.core.errors import LoomError
+from apps.engine.forms import SignalForm
 from apps.engine.models import Run, Signal, Step
-from apps.engine.services import run_cancel, run_retry
+from apps.engine.services import run_cancel, run_pause, run_resume, run_retry, run_signal
+from apps.engine.timeline import run_timeline
+from apps.engine.words import row_shown
 
-SHAPES = {"ready": "○", "running": "◔", "waiting": "◌", "done": "✔", "failed": "✕"}
-
-
-class StepInline(HistoryInline):
-    model = Step
-    verbose_name_plural = "timeline: the newest steps"
-    fields = ["state", "name", "attempt", "started_at", "took", "wake_at", "result"]
-
-    @admin.display(description="state")
-    def state(self, step: Step) -> str:
-        return f"{SHAPES.get(step.status, '')} {step.status}"
-
-    @admin.display(description="took")
-    def took(self, step: Step) -> str:
-        return shown_duration(step.started_at, step.ended_at)
-
-    @admin.display(description="result")
-    def result(self, step: Step) -> str:
-        return shown_text(step.error) if step.error else shown_json(step.output)
-
-
-class SignalInline(HistoryInline):
-    model = Signal
-    fields = ["name", "created_at", "consumed_at", "data_shown"]
-
-    @admin.display(description="data")
-    def data_shown(self, signal: Signal) -> str:
-        return shown_json(signal.data)
+BEFORE = re.compile(r"\d{1,9}")  # the number of a step
 
 
 @admin.register(Run)
 class RunAdmin(HistoryAdmin):
+    change_form_template = "admin/engine/run/record.html"
     organization_path = "organization_id"
     list_display = [
         "id",
@@ -72,12 +52,12 @@ class RunAdmin(HistoryAdmin):
     search_fields = ["key", "error"]
     date_hierarchy = "created_at"
     list_select_related = ["parent"]
-    inlines = [StepInline, SignalInline]
-    actions = ["cancel_runs", "retry_runs"]
+    actions = ["pause_runs", "resume_runs", "cancel_runs", "retry_runs"]
     fields = [
         "key",
         "flow",
         "version",
+        "generation",
         "status",
         "error_shown",
         "input_shown",
@@ -93,6 +73,7 @@ class RunAdmin(HistoryAdmin):
         "fence",
         "wake_at",
         "waits_for",
+        "pause_requested",
         "cancel_requested",
         "created_at",
         "ended_at",
@@ -101,27 +82,70 @@ class RunAdmin(HistoryAdmin):
     def offered_actions(self, obj: Run) -> Iterable[str]:
         if obj.status == Run.Status.FAILED:
             return ["retry_runs"]
-        return ["cancel_runs"] if obj.status in Run.UNFINISHED and not obj.cancel_requested else []
+        if obj.status not in Run.UNFINISHED or obj.cancel_requested:
+            return []
+        is_paused = obj.pause_requested or obj.status == Run.Status.PAUSED
+        return ["resume_runs" if is_paused else "pause_runs", "cancel_runs"]
+
+    def offered_links(self, obj: Run) -> Iterable[tuple[str, str]]:
+        if obj.status in Run.UNFINISHED:
+            yield reverse("admin:engine_run_signal", args=[obj.pk]), "Signal"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.signal_view)
+        return [path("<int:run_id>/signal/", view, name="engine_run_signal"), *super().get_urls()]
+
+    def signal_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self.get_queryset(request).filter(pk=run_id).first()
+        if run is None or not self.has_operate_permission(request):
+            raise Http404
+        form = SignalForm(request.POST or None, initial={"name": run.waits_for})
+        if request.method == "POST" and form.is_valid():
+            try:
+                run_signal(run_id=run.pk, actor=actor_of(request), **form.cleaned_data)
+            except LoomError as error:
+                self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
+            else:
+                self.message_user(request, "The run has been told.", messages.SUCCESS)
+            return HttpResponseRedirect(admin_url(run))
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": "Signal a run",
+            "opts": self.opts,
+            "original": run,
+            "form": form,
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/engine/run/signal.html", context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        before = request.GET.get("before", "")
+        if (run := context.get("original")) is not None:
+            told = run_timeline(run, before=int(before) if BEFORE.fullmatch(before) else None)
+            context |= {"rows": [row_shown(entry) for entry in told["entries"]], "older": told["older"]}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.action(description="Pause selected runs", permissions=["operate"])
+    def pause_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, run_pause, "set aside, or will be after the step in hand")
+
+    @admin.action(description="Resume selected runs", permissions=["operate"])
+    def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, run_resume, "will go on")
 
     @admin.action(description="Cancel selected runs", permissions=["operate"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        actor = actor_of(request)
-        self.apply_each(
-            request,
-            queryset,
-            lambda run: run_cancel(run_id=run.pk, actor=actor),
-            "asked to stop at the next step",
-        )
+        self._each(request, queryset, run_cancel, "asked to stop at the next step")
 
     @admin.action(description="Retry selected runs", permissions=["operate"])
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, run_retry, "will go on from the failed step")
+
+    def _each(self, request: HttpRequest, runs: QuerySet[Run], change: Callable[..., Run], done: str) -> None:
         actor = actor_of(request)
-        self.apply_each(
-            request,
-            queryset,
-            lambda run: run_retry(run_id=run.pk, actor=actor),
-            "will go on from the failed step",
-        )
+        self.apply_each(request, runs, lambda run: change(run_id=run.pk, actor=actor), done)
 
     @admin.display(description="parent")
     def parent_link(self, run: Run) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from apps.core.errors import NotFound
 from apps.engine.errors import Failure
 from apps.engine.models import Run, Step
+from apps.engine.replay import run_ask
 from apps.events.models import SUBJECT_CHARS, Event
 
 
@@ -18,9 +19,11 @@ def _run(run_id: int) -> Run:
     return run
 
 
-def run_query(*, run_id: int) -> dict[str, Any]:
-    """Where a run stands."""
+def run_query(*, run_id: int, name: str = "") -> Any:
+    """Where a run stands, as a dict; or, with a name, what its flow answers to that question."""
     run = _run(run_id)
+    if name:
+        return run_ask(run, name)
     last = run.steps.order_by("-seq").first()
     return {
         "key": run.key,

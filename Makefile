@@ -28,7 +28,7 @@ up: install ## run everything on this machine: http://localhost:8080
 	@$(MANAGE) up $(ARGS)
 
 test: install-dev ## run the tests: ARGS="tests/engine -k lease"
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(ARGS),--numprocesses auto --dist worksteal)
 
 check: install-dev ## lint, format, types, import contracts, migrations, docs
 	@$(BIN)/ruff check .

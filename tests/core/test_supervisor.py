@@ -15,25 +15,27 @@ pytestmark = pytest.mark.crash
 
 # A front of a test's own: the Supervisor as `weave` uses it, telling what it learns.
 FRONT = """
-import sys, time, pathlib, django
+import os, sys, time, pathlib, django
 django.setup()
 from apps.core.errors import LoomError
 from apps.core.supervisor import Supervisor
+def say(*words):  # each line in one write: others write to the same file
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 supervisor = Supervisor(quiet={quiet}, procfile=pathlib.Path({procfile!r}), stop_seconds={stop_seconds})
 try:
     supervisor.start()
-    print("started", flush=True)
+    say("started")
     while True:
         supervisor.poll()
-        print("pids", sorted(supervisor.pids.items()), flush=True)
+        say("pids", sorted(supervisor.pids.items()))
         time.sleep(0.1)
 except LoomError as error:
-    print("error:", error, error.hint, flush=True)
+    say("error:", error, error.hint)
 except KeyboardInterrupt:
     pass
 finally:
     supervisor.stop()
-    print("stopped", flush=True)
+    say("stopped")
 """
 
 # A worker with a child in a session of its own, as a sandbox is; the child of it all ignores polite signals.

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+import redis
 
 from tests.providers.script_server import ScriptServer
 
@@ -136,8 +137,10 @@ def installation(data: Path, template: Path | None = None) -> Iterator[Installat
         if env.get("DATABASE_URL"):
             env["DATABASE_URL"] = stack.enter_context(own_database(env["DATABASE_URL"], data))
         if env.get("REDIS_URL"):
-            # Other numbers than the test run's own, so that nobody takes another's messages.
-            env["REDIS_URL"] = env["REDIS_URL"].rsplit("/", 1)[0] + f"/{4 + abs(hash(str(data))) % 11}"
+            # Another number than the test run's own, so that nobody takes another's messages.
+            server, _, number = env["REDIS_URL"].rpartition("/")
+            env["REDIS_URL"] = f"{server}/{int(number or 0) + 1}"
+            redis.Redis.from_url(env["REDIS_URL"]).flushdb()
         yield Installation(data, env)
 
 

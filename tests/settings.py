@@ -9,15 +9,14 @@ import tempfile
 
 # Several test processes at once (pytest-xdist) have a directory and a broker's database each. Child processes
 # of the tests inherit the variable, and with it the directory.
-OWN = os.environ.get("PYTEST_XDIST_WORKER", "main")
-if os.environ.get("LOOM_TEST_RUN") != OWN:
-    os.environ["LOOM_TEST_RUN"] = OWN
+if os.environ.get("LOOM_TEST_RUN") != os.environ.get("PYTEST_XDIST_WORKER", "main"):
+    own = os.environ["LOOM_TEST_RUN"] = os.environ.get("PYTEST_XDIST_WORKER", "main")
     os.environ["LOOM_DATA_DIR"] = tempfile.mkdtemp(prefix="loom-tests-")
     atexit.register(shutil.rmtree, os.environ["LOOM_DATA_DIR"], ignore_errors=True)
-    if os.environ.get("REDIS_URL") and OWN != "main":
+    if os.environ.get("REDIS_URL") and own != "main":
         # Two of them for each: that of the tests, and the next for the installations they start.
         server = os.environ["REDIS_URL"].rsplit("/", 1)[0]
-        os.environ["REDIS_URL"] = f"{server}/{2 + 2 * int(OWN.removeprefix('gw'))}"
+        os.environ["REDIS_URL"] = f"{server}/{2 + 2 * int(own.removeprefix('gw'))}"
 
 os.environ.setdefault("LOOM_REST_SECONDS", "0")  # a failed session is followed by the next at once
 

@@ -11,5 +11,5 @@ class WorkflowsConfig(AppConfig):
     name = "apps.workflows"
 
     def ready(self) -> None:
-        for module in ("bead_flow", "prd_flow", "handlers"):
+        for module in ("bead_flow", "prd_flow", "handlers", "language_flows", "language_standing"):
             import_module(f"{self.name}.{module}")

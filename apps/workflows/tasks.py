@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from typing import Any
+
+from celery import Task, shared_task
 
 from apps.workflows.dispatch import dispatch_all
+from apps.workflows.language_schedules import FIRE, schedule_fire
 
 
 @shared_task(name="workflows.dispatch_sweep")
 def dispatch_sweep() -> None:
     dispatch_all()
+
+
+@shared_task(name=FIRE, bind=True)
+def language_fire(self: Task[Any, Any], **kwargs: Any) -> None:
+    """One tick of a schedule; a message that is delivered again has the same id."""
+    schedule_fire(tick=str(self.request.id), **kwargs)

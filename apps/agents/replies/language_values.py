@@ -31,11 +31,11 @@ KINDS: dict[str, frozenset[str]] = {
 NEEDED: dict[str, tuple[str, ...]] = {"SCHEDULE": ("INTERVAL",), "SIGNAL": ("NAME",)}
 ABOUT_A_RUN = frozenset({"QUERY", "SIGNAL", "CANCEL"})
 
-_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h|d|w)\s*)+", re.IGNORECASE)
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h|d|w)\s*)+", re.IGNORECASE | re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
-_WHOLE = re.compile(r"\d{1,18}")
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _YES, _NO = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 
 

@@ -1,0 +1,63 @@
+"""Standing orders: the instructions in a persona's text, carried out once for each agent that has it."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import transaction
+
+from apps.agents.models import Agent
+from apps.agents.orchestration import Order, use
+from apps.agents.replies.language import read_language
+from apps.core.errors import LoomError
+from apps.events.bus import emit, on
+from apps.events.models import Event
+from apps.projects.models import Project
+from apps.workflows.language import execute
+
+log = logging.getLogger(__name__)
+
+use(execute)
+
+
+@on("agent.spawned")
+def spawned_order(event: Event) -> None:
+    agents = Agent.objects.filter(pk=int(event.subject.removeprefix("agent:")))
+    for agent in agents.select_related("persona", "project"):
+        standing_orders(agent)
+
+
+@on("personas.synced")
+def changed_order(event: Event) -> None:
+    """Agents of a persona that has changed get what is new in it."""
+    agents = Agent.objects.filter(persona__name__in=event.data["names"])
+    for agent in agents.exclude(project__status=Project.Status.CLOSED).select_related("persona", "project"):
+        standing_orders(agent)
+
+
+def standing_orders(agent: Agent) -> int:
+    """Carry out what the agent's persona orders; how many orders succeeded. Once per text of the persona."""
+    done = 0
+    for index, instruction in enumerate(read_language(agent.persona.body).instructions):
+        key = f"persona:{agent.pk}:{agent.persona.sha256[:12]}:{index}"
+        try:
+            execute(Order(instruction, agent.project, agent, key))
+        except LoomError as error:
+            log.warning("standing order %s of %s was refused: %s", index + 1, agent, error)
+            _refused(agent, key, instruction.kind, error)
+        else:
+            done += 1
+    return done
+
+
+@transaction.atomic
+def _refused(agent: Agent, key: str, kind: str, error: LoomError) -> None:
+    emit(
+        "orchestration.refused",
+        organization_id=agent.project.organization_id,
+        project_id=agent.project_id,
+        subject=f"order:{key}",
+        actor=agent.name,
+        instruction=kind,
+        error=error.message,
+    )

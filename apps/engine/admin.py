@@ -102,7 +102,8 @@ class RunAdmin(HistoryAdmin):
         form = SignalForm(request.POST or None, initial={"name": run.waits_for})
         if request.method == "POST" and form.is_valid():
             try:
-                run_signal(run_id=run.pk, actor=actor_of(request), **form.cleaned_data)
+                said = form.cleaned_data
+                run_signal(run_id=run.pk, name=said["name"], data=said["content"], actor=actor_of(request))
             except LoomError as error:
                 self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
             else:

@@ -11,12 +11,15 @@ from apps.engine.services import SIGNAL_CHARS
 
 class SignalForm(forms.Form):
     name = forms.CharField(max_length=SIGNAL_CHARS, help_text="What the run waits for, if it waits.")
-    data = forms.JSONField(
-        required=False, widget=forms.Textarea(attrs={"rows": 6}), help_text="A JSON object, or nothing."
+    content = forms.JSONField(
+        label="Data",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="A JSON object, or nothing.",
     )
 
-    def clean_data(self) -> dict[str, Any]:
-        data = self.cleaned_data["data"] or {}
+    def clean_content(self) -> dict[str, Any]:
+        data = self.cleaned_data["content"] or {}
         if not isinstance(data, dict):
             raise forms.ValidationError("This must be a JSON object, such as {“choice”: “yes”}.")
         return data

@@ -6,9 +6,8 @@ Nothing is written and nobody is disturbed: not the worker that has the run, nor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from django.db import connection
 
@@ -33,10 +32,8 @@ class Replay(Execution):
             raise Suspended
         return self.seq, known
 
-    @contextmanager
-    def transaction(self, *, interruptible: bool = False) -> Iterator[None]:
+    def transaction(self, *, interruptible: bool = False) -> NoReturn:
         raise Suspended
-        yield
 
 
 def run_ask(run: Run, name: str) -> Any:

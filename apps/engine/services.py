@@ -14,7 +14,7 @@ from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.sql import insert_all
-from apps.core.storable import storable
+from apps.core.storable import storable, storable_text
 from apps.engine import doorbell
 from apps.engine.flow import FLOWS
 from apps.engine.models import ANY_CHILD, CHILD, JOIN, Run, Signal
@@ -121,6 +121,7 @@ def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None, ac
     What somebody says (`actor`) is refused once the run has ended. What Loom's own parts tell is not: they
     cannot know, and an ended run never asks for it.
     """
+    name = storable_text(name)
     if not 0 < len(name) <= SIGNAL_CHARS:
         raise BadInput(f"The name of a signal has 1 to {SIGNAL_CHARS} characters, not {len(name)}.")
     if actor:

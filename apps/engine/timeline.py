@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.engine.errors import Failure
-from apps.engine.models import JOIN, Run, Signal, Step
+from apps.engine.models import JOIN, Run, Step
 from apps.events.models import SUBJECT_CHARS, Event
 
 STEPS = 200  # that one look shows
@@ -115,5 +115,5 @@ def _events(run: Run) -> list[Entry]:
     ]
 
 
-def _newest(rows: Any) -> list[Signal | Run | Event | Any]:
+def _newest(rows: Any) -> list[Any]:
     return list(rows.order_by("-pk")[: 5 * STEPS])

@@ -163,7 +163,7 @@ def test_no_route_lets_in_visitors_or_members_without_the_permission(ours: Organ
         callback: Any = pattern.callback
         arguments = dict.fromkeys(re.findall(r"\?P<(\w+)>|<(?:\w+:)?(\w+)>", name), "1")
         kwargs = {first or second: value for (first, second), value in arguments.items()}
-        for method in getattr(callback, "actions", None) or ["get", "post"]:
+        for method in list(getattr(callback, "actions", None) or ["get", "post"]):
             for user, status in ((None, 401), (service, 403)):
                 request = getattr(APIRequestFactory(), method)("/", {}, format="json")
                 if user is not None:

@@ -43,6 +43,11 @@ class Crew:
         """Whether the threads live in this process: a fork has the object, but not the threads."""
         return self._pid == os.getpid() and not self._is_stopping
 
+    def room(self) -> int:
+        """How many more runs would be taken up at once."""
+        with self._changed:
+            return max(0, self._size - self._busy - len(self._waiting))
+
     def take(self, run_ids: Iterable[int]) -> None:
         """Look at these runs as soon as threads are free."""
         with self._changed:
@@ -52,8 +57,7 @@ class Crew:
     def ring(self, run_ids: Sequence[int]) -> None:
         """The doorbell of this process: what finds no free thread here is told to all workers."""
         with self._changed:
-            room = self._size - self._busy - len(self._waiting)
-            here = run_ids[: max(0, room)] if self.is_here() and not leases.is_stopping() else []
+            here = run_ids[: self.room()] if self.is_here() and not leases.is_stopping() else []
             self.take(here)
         if others := run_ids[len(here) :]:
             doorbell.ring_celery(others)

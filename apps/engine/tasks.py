@@ -10,8 +10,10 @@ from django.conf import settings
 
 from apps.engine import doorbell, leases, runner
 from apps.engine.crew import Crew
+from apps.engine.lookout import Lookout
 
 _crew: Crew | None = None
+_lookout: Lookout | None = None
 
 
 @shared_task(name="engine.advance")
@@ -30,9 +32,10 @@ def sweep() -> None:
 
 @worker_init.connect
 def _muster(**_: Any) -> None:
-    global _crew  # noqa: PLW0603 - one per process
+    global _crew, _lookout  # noqa: PLW0603 - one of each per process
     leases.resume()
     _crew = Crew(settings.LOOM_WORKER_THREADS)
+    _lookout = Lookout(_crew)
     doorbell.use(_crew.ring)
 
 
@@ -49,8 +52,11 @@ def _hand_over(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _dismiss(**_: Any) -> None:
-    global _crew  # noqa: PLW0603 - as above
+    global _crew, _lookout  # noqa: PLW0603 - as above
     doorbell.use(None)
+    if _lookout is not None:
+        _lookout.stop()
+        _lookout = None
     if _crew is not None:
         _crew.stop()
         _crew = None

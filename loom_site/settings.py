@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "apps.decisions",
     "apps.agents",
     "apps.workflows",
+    "apps.motivations",
     "apps.dashboard",
 ]
 
@@ -180,6 +181,8 @@ CELERY_BEAT_SCHEDULE = {
     "events-sweep": {"task": "events.sweep", "schedule": 5.0},
     "dispatch-sweep": {"task": "workflows.dispatch_sweep", "schedule": 5.0},
     "providers-sweep": {"task": "providers.sweep", "schedule": 60.0},
+    "heartbeat": {"task": "workflows.heartbeat", "schedule": 20.0},
+    "motivations-sweep": {"task": "motivations.sweep", "schedule": 15.0},
     "decisions-sweep": {"task": "decisions.sweep", "schedule": 30.0},
 }
 RQ_QUEUES = {"default": {"URL": broker_url(LOOM_DATA_DIR), "DEFAULT_TIMEOUT": 600}}

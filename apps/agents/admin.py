@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -9,6 +11,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
+from apps.agents.lifecycle import agent_pause, agent_resume, agent_stop
 from apps.agents.models import (
     Agent,
     Claim,
@@ -19,10 +22,12 @@ from apps.agents.models import (
     Persona,
     Review,
     Session,
+    Trouble,
+    TroubleStop,
     Turn,
 )
 from apps.beads.admin import BEAD_INLINES
-from apps.core.admin import HistoryAdmin, HistoryInline, shown_json, shown_money, shown_text
+from apps.core.admin import HistoryAdmin, HistoryInline, actor_of, shown_json, shown_money, shown_text
 
 BY_PROJECT = ("project", admin.RelatedOnlyFieldListFilter)
 
@@ -88,6 +93,35 @@ class AgentAdmin(HistoryAdmin):
     date_hierarchy = "created_at"
     list_select_related = ["project", "persona", "current_bead"]
     inlines = [SessionInline]
+    actions: list[Any] = ["pause_agents", "resume_agents", "stop_agents", "hand_over_agents"]
+
+    def offered_actions(self, obj: Agent) -> Iterable[str]:
+        if obj.status in {Agent.Status.PAUSED, Agent.Status.STOPPED}:
+            return ["resume_agents"]
+        busy = obj.status != Agent.Status.IDLE
+        return ["pause_agents", "stop_agents", *(["hand_over_agents"] if busy else [])]
+
+    def _tell_each(
+        self, request: HttpRequest, agents: QuerySet[Agent], service: Callable[..., object], done: str
+    ) -> None:
+        actor = actor_of(request)
+        self.apply_each(request, agents, lambda agent: service(agent_id=agent.pk, actor=actor), done)
+
+    @admin.action(description="Pause selected agents", permissions=["operate"])
+    def pause_agents(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._tell_each(request, queryset, agent_pause, "paused")
+
+    @admin.action(description="Resume selected agents", permissions=["operate"])
+    def resume_agents(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._tell_each(request, queryset, agent_resume, "resumed")
+
+    @admin.action(description="Stop selected agents when they are done", permissions=["operate"])
+    def stop_agents(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._tell_each(request, queryset, agent_stop, "stopped")
+
+    @admin.action(description="Stop selected agents and hand over", permissions=["operate"])
+    def hand_over_agents(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._tell_each(request, queryset, partial(agent_stop, hand_over=True), "stopped")
 
 
 class TurnInline(Costs, HistoryInline):
@@ -293,6 +327,24 @@ class MergeRequestAdmin(Commits, HistoryAdmin):
     search_fields = ["bead__key", "bead__title", "commit", "detail"]
     date_hierarchy = "created_at"
     list_select_related = ["project", "bead", "claim"]
+    ordering = ["-id"]
+
+
+class TroubleStopInline(HistoryInline):
+    model = TroubleStop
+    fields = ["bead", "run_id", "is_first", "is_dead", "told_at", "created_at"]
+
+
+@admin.register(Trouble)
+class TroubleAdmin(HistoryAdmin):
+    """Errors that stopped work; the decision settles each for all it stopped."""
+
+    list_display = ["id", "project", "text", "status", "count", "decision_id", "created_at", "solved_at"]
+    list_filter = ["status", BY_PROJECT]
+    search_fields = ["text", "fingerprint"]
+    date_hierarchy = "created_at"
+    list_select_related = ["project"]
+    inlines = [TroubleStopInline]
     ordering = ["-id"]
 
 

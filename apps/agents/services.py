@@ -12,11 +12,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.agents.models import Agent, Message, Note, Persona, Session, Turn
+from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
 from apps.core.sql import execute_all, insert_all
 from apps.core.states import move
-from apps.events.bus import Fact, emit, emit_all
+from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
 
 BUSY = {Agent.Status.WORKING, Agent.Status.DECIDING, Agent.Status.BLOCKED}
@@ -48,11 +49,12 @@ def agents_acquire(
     rows = Agent.objects.filter(project=project, role__in=roles, status=Agent.Status.IDLE)
     free = rows.select_related("persona").select_for_update(of=("self",), skip_locked=True)
     for agent in free.order_by("-id"):
+        agent.project = project
         idle[agent.role].append(agent)
     found = [idle[post.role].pop() if idle[post.role] else None for post in posts]
     _set_to_work([(agent, post.bead) for agent, post in zip(found, posts, strict=True) if agent is not None])
     missing = [post for agent, post in zip(found, posts, strict=True) if agent is None]
-    spawned = iter(_agents_spawn(project, missing, personas or personas_of(roles)) if missing else ())
+    spawned = iter(agents_spawn(project, missing, personas or personas_of(roles)) if missing else ())
     return [agent or next(spawned) for agent in found]
 
 
@@ -65,11 +67,48 @@ def _set_to_work(taken: Sequence[tuple[Agent, Bead | None]]) -> None:
     )
     if moved != len(taken):
         raise Conflict("An idle agent was taken by somebody else.", hint="Try again.")
-    for agent, _ in taken:
-        agent.status = Agent.Status.WORKING
+    for agent, bead in taken:
+        agent.status, agent.current_bead = Agent.Status.WORKING, bead
+    emit_all(status_fact(agent, was=Agent.Status.IDLE) for agent, _ in taken)
 
 
-def _agents_spawn(project: Project, posts: Sequence[Post], personas: Mapping[str, Persona]) -> list[Agent]:
+def status_fact(agent: Agent, *, was: str, actor: str = "") -> Fact:
+    """The agent's project and current bead are read, its status is the new one."""
+    bead = agent.current_bead
+    return agent_fact(
+        agent,
+        "agent.status_change",
+        actor=actor or agent.name,
+        bead_id=bead.pk if bead else None,
+        old_status=was,
+        new_status=agent.status,
+        provider_id=None,  # agents draw on the pool
+        current_bead=bead.key if bead else "",
+    )
+
+
+def agent_fact(
+    agent: Agent, kind: str, *, actor: str = "loom", bead_id: int | None = None, **data: Any
+) -> Fact:
+    return Fact(
+        kind,
+        organization_id=agent.project.organization_id,
+        project_id=agent.project_id,
+        bead_id=bead_id,
+        subject=f"agent:{agent.pk}",
+        actor=actor,
+        data={"agent_id": agent.pk, "name": agent.name, "role": agent.role, **data},
+    )
+
+
+def agents_spawn(
+    project: Project,
+    posts: Sequence[Post],
+    personas: Mapping[str, Persona],
+    *,
+    status: str = Agent.Status.WORKING,
+    actor: str = "loom",
+) -> list[Agent]:
     roles = {post.role for post in posts}
     for role in sorted(roles - personas.keys()):
         raise NotFound(
@@ -88,21 +127,14 @@ def _agents_spawn(project: Project, posts: Sequence[Post], personas: Mapping[str
             persona=persona,
             role=post.role,
             name=title if number == 1 else f"{title} {number}",
-            status=Agent.Status.WORKING,
+            status=status,
             current_bead=post.bead,
             last_active_at=timezone.now(),
         )
         agents.append(agent)
     insert_all(agents)
     emit_all(
-        Fact(
-            "agent.spawned",
-            organization_id=project.organization_id,
-            project_id=project.pk,
-            subject=f"agent:{agent.pk}",
-            actor="loom",
-            data={"name": agent.name, "role": agent.role},
-        )
+        agent_fact(agent, "agent.spawned", actor=actor, persona_name=agent.persona.name, status=agent.status)
         for agent in agents
     )
     return agents
@@ -115,23 +147,16 @@ def personas_of(roles: Collection[str]) -> dict[str, Persona]:
 
 @transaction.atomic
 def agent_release(*, agent_id: int) -> None:
-    """The agent has nothing to do any more; a paused one stays paused."""
-    freed = move(
-        Agent.objects.filter(pk=agent_id),
-        to=Agent.Status.IDLE,
-        allowed=BUSY,
-        current_bead=None,
-        current_action="",
-    )
+    """The agent has nothing to do any more; a paused one stays paused, a stopped one is done now."""
+    rows = Agent.objects.select_related("project", "current_bead").filter(pk=agent_id)
+    before = rows.select_for_update(of=("self",), no_key=True).get()
+    freed = move(rows, to=Agent.Status.IDLE, allowed=BUSY, current_bead=None, current_action="")
     if freed:
-        agent = Agent.objects.select_related("project").get(pk=agent_id)
-        emit(
-            "agent.idle",
-            organization_id=agent.project.organization_id,
-            project_id=agent.project_id,
-            subject=f"agent:{agent.pk}",
-            actor=agent.name,
-        )
+        emit_all([status_fact(rows.get(), was=before.status)])
+        return
+    rows.update(current_bead=None, current_action="", hands_over=False, updated_at=timezone.now())
+    if before.status == Agent.Status.STOPPED:
+        emit_all([agent_fact(before, "agent.completed", reason="stopped")])
 
 
 @dataclass(frozen=True)
@@ -171,6 +196,7 @@ def sessions_open(
         for opening in openings
         if opening.origin not in known
     ]
+    go_on_from_earlier(fresh)
     insert_all(fresh)
     emit_all(
         _fact(session, "session.opened", project.organization_id, session.agent.name) for session in fresh

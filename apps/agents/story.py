@@ -15,21 +15,31 @@ SESSIONS = 6  # the newest are told in full
 WORDS = 600  # characters of one quotation
 CHANGES = ("write_file", "edit_file", "apply_patch", "move_file", "delete_file")
 # The next session goes on with the files of one that ended so; after other endings it begins anew.
-CARRIED = frozenset({"turn_limit", "poisoned", "handed_over"})
+CARRIED = frozenset({"turn_limit", "poisoned", "handed_over", "timeout"})
+HANDED_ON = "handed_on"  # it did its part in the bead's workflow; what fails after it does not undo that
+
+
+def ground_of(sessions: Sequence[Session]) -> Session | None:
+    """The session whose files the next one goes on with."""
+    last = max(sessions, key=lambda one: one.pk)
+    if last.reason in CARRIED and last.head_commit:
+        return last
+    finished = [one for one in sessions if one.reason == HANDED_ON and one.head_commit]
+    return max(finished, key=lambda one: one.pk, default=None)
 
 
 def earlier_sessions(sessions: Sequence[Session]) -> str:
     """For whoever works on it next: what ended sessions did, oldest first, and why each ended."""
     told = [_session_told(session) for session in sorted(sessions, key=lambda one: one.pk)[-SESSIONS:]]
-    last = max(sessions, key=lambda one: one.pk)
-    ground = (
-        "Your worktree holds the files as the last of them left them."
-        if last.reason in CARRIED and last.head_commit
+    ground = ground_of(sessions)
+    files = (
+        f"Your worktree holds the files as session {ground.pk} left them."
+        if ground is not None
         else "Your worktree is as main is now; nothing of theirs is in it."
     )
     return (
         "## Earlier sessions on this bead\n"
-        f"They ended without a merge. Do not repeat what did not work. {ground}\n" + "\n".join(told) + "\n"
+        f"They ended without a merge. Do not repeat what did not work. {files}\n" + "\n".join(told) + "\n"
     )
 
 

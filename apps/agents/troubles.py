@@ -162,11 +162,12 @@ def trouble_settle(*, decision_id: int) -> int:
 
 
 def _pass_on(stop: TroubleStop, decision: Decision) -> None:
-    choice = decision.choice if stop.is_first or decision.choice != DROP else AGAIN
+    holds_for_all = decision.status == Decision.Status.DECIDED and decision.choice != DROP
+    choice = decision.choice if stop.is_first or holds_for_all else AGAIN
     if stop.is_dead:
         _revive(stop, choice, decision.decider)
     elif not stop.is_first:  # the first is the decision's own run, told by the decision itself
-        said = {"choice": choice or RETRY, "rationale": decision.rationale, "decider": decision.decider}
+        said = {"choice": choice, "rationale": decision.rationale, "decider": decision.decider}
         run_signal(run_id=stop.run_id, name=f"decision:{decision.pk}", data=said)
 
 
@@ -187,8 +188,8 @@ def _revive(stop: TroubleStop, choice: str, actor: str) -> None:
         )
         trouble_report(again)
         return
-    if not Run.objects.filter(pk=stop.run_id, status=Run.Status.FAILED).exists():
-        return  # somebody retried or canceled it by hand
+    if choice != RETRY or not Run.objects.filter(pk=stop.run_id, status=Run.Status.FAILED).exists():
+        return  # withdrawn, or somebody retried the run by hand
     try:
         run_retry(run_id=stop.run_id, actor=actor)
     except Conflict:

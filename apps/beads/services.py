@@ -319,7 +319,9 @@ def _close_finished_epic(child_id: int, *, actor: str) -> None:
 
 
 def project_is_finished(project_id: int) -> bool:
-    """No workable bead is left open."""
+    """No workable bead is left open; of a perpetual project there is always more to do."""
+    if Project.objects.filter(pk=project_id, is_perpetual=True).exists():
+        return False
     return (
         not Bead.objects.filter(project_id=project_id, type__in=WORKABLE)
         .exclude(status__in=[Bead.Status.CLOSED])

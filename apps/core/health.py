@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -22,6 +24,9 @@ UNREACHABLE = "unreachable"
 
 log = logging.getLogger(__name__)
 
+# What higher apps add to the page: name -> function; `everything` only for people who are logged in.
+EXTRAS: dict[str, Callable[..., dict[str, Any]]] = {}
+
 
 @never_cache
 @require_safe
@@ -31,9 +36,19 @@ def health(request: HttpRequest) -> JsonResponse:
     status = OK if all(state == OK for state in parts.values()) else "degraded"
     if parts["database"] != OK:
         status = "failing"
-    return JsonResponse(
-        {"status": status, "version": version(), **parts}, status=503 if status == "failing" else 200
-    )
+    said = {"status": status, "version": version(), **parts}
+    if status == "failing":
+        return JsonResponse(said, status=503)
+    return JsonResponse({**said, **extras(request)})
+
+
+def extras(request: HttpRequest) -> dict[str, Any]:
+    everything = bool(getattr(request, "user", None) and request.user.is_staff)
+    try:
+        return {name: show(everything=everything) for name, show in EXTRAS.items()}
+    except DatabaseError as error:
+        log.warning("the health page is not complete: %s", error)
+        return {}
 
 
 def database_state() -> str:

@@ -51,6 +51,9 @@ class Project(Timestamped):
     allow_network = models.BooleanField(default=False, help_text="Commands of agents may reach the network.")
     is_perpetual = models.BooleanField(default=False)
     is_sticky = models.BooleanField(default=False)
+    workflow = models.CharField(
+        max_length=60, blank=True, help_text="Every bead goes through it; empty: chosen by type and labels."
+    )
     out_dir = models.CharField(max_length=1000, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

@@ -26,6 +26,7 @@ SETTINGS = (
     "allow_network",
     "is_perpetual",
     "is_sticky",
+    "workflow",
     "out_dir",
 )
 

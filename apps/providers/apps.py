@@ -1,9 +1,14 @@
-"""App configuration."""
+"""App configuration: flows are registered by being imported."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 from django.apps import AppConfig
 
 
 class ProvidersConfig(AppConfig):
     name = "apps.providers"
+
+    def ready(self) -> None:
+        import_module(f"{self.name}.flows")

@@ -45,6 +45,16 @@ def may_try(provider: Provider) -> bool:
     return claimed
 
 
+def is_resting(provider: Provider) -> bool:
+    """Whether its circuit is open: nobody calls it for a while."""
+    return is_broken(provider) and provider.cool_until is not None and provider.cool_until > timezone.now()
+
+
+def is_broken(provider: Provider) -> bool:
+    """Whether so many calls failed in a row that its circuit opened."""
+    return provider.consecutive_failures >= OPEN_AFTER
+
+
 def succeeded(provider: Provider, latency_ms: int) -> None:
     """Count a good answer; the row is written when something changed, else now and then."""
     now = time.monotonic()

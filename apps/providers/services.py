@@ -163,13 +163,13 @@ def provider_test(*, provider: Provider, organization_id: int, purpose: str = "t
     )
 
 
-def provider_check(*, provider: Provider) -> Probe:
-    """Ask an OpenAI-compatible server for its models, which costs nothing, and write down how it is.
+def provider_probe(*, provider: Provider) -> tuple[Probe, CallFailed | None]:
+    """Ask an OpenAI-compatible server for its models, which costs nothing; what it said, and what was wrong.
 
-    Other kinds have no such question and are left as they are.
+    Other kinds have no such question.
     """
     if provider.kind != Provider.Kind.OPENAI:
-        return Probe(True, f"{provider.name} shows only at a call how it is.")
+        return Probe(True, f"{provider.name} shows only at a call how it is."), None
     started = timezone.now()
     server = server_of(provider)
     try:
@@ -177,19 +177,25 @@ def provider_check(*, provider: Provider) -> Probe:
         known = not listed or provider.model in listed
         known = known or wire.has_model(server, provider.model, limits=ASK_PATIENCE) is not False
     except (ModelMissing, Rejected):
-        return Probe(True, f"{provider.name} does not list its models.")  # many good servers do not
+        return Probe(True, f"{provider.name} does not list its models."), None  # many good servers do not
     except CallFailed as failure:
-        failed(provider, failure)
-        return Probe(False, failure.message, failure.hint)
+        return Probe(False, failure.message, failure.hint), failure
     if not known:
         has = ", ".join(listed[:5])
         missing = ModelMissing(f"{provider.name} has no model {provider.model!r}; it has {has}.")
-        failed(provider, missing)
-        return Probe(False, missing.message, missing.hint)
-    latency_ms = round((timezone.now() - started).total_seconds() * 1000)
-    if provider.status != Provider.Status.HEALTHY:
-        succeeded(provider, provider.latency_ms or latency_ms)
-    return Probe(True, f"{provider.name} answers.", latency_ms=latency_ms)
+        return Probe(False, missing.message, missing.hint), missing
+    latency_ms = max(1, round((timezone.now() - started).total_seconds() * 1000))
+    return Probe(True, f"{provider.name} answers.", latency_ms=latency_ms), None
+
+
+def provider_check(*, provider: Provider) -> Probe:
+    """Ask a provider how it is, and write it down."""
+    probe, failure = provider_probe(provider=provider)
+    if failure is not None:
+        failed(provider, failure)
+    elif probe.latency_ms and provider.status != Provider.Status.HEALTHY:
+        succeeded(provider, provider.latency_ms or probe.latency_ms)
+    return probe
 
 
 def provider_sync_environment(env: Mapping[str, str] = os.environ) -> list[Provider]:

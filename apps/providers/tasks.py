@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.providers import services
+from apps.providers import flows, services
 
 
 @shared_task(name="providers.sweep")
 def sweep() -> None:
     services.calls_sweep()
+    flows.heartbeats_start()

@@ -11,5 +11,12 @@ class WorkflowsConfig(AppConfig):
     name = "apps.workflows"
 
     def ready(self) -> None:
-        for module in ("bead_flow", "prd_flow", "handlers", "language_flows", "language_standing"):
+        for module in (
+            "bead_flow",
+            "prd_flow",
+            "handlers",
+            "language_flows",
+            "language_standing",
+            "system_flows",
+        ):
             import_module(f"{self.name}.{module}")

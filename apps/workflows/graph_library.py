@@ -77,6 +77,10 @@ def workflow_for(bead: Bead, workflows: dict[str, Found]) -> Found:
     name decides. So the same bead always gets the same one.
     """
     mine = {name: found for name, found in workflows.items() if found.graph.subject == "bead"}
+    if forced := bead.project.workflow:
+        if forced not in mine:
+            raise NotFound(f"There is no workflow {forced!r}, which {bead.project.name} asks for.")
+        return mine[forced]
     for name in sorted(mine):
         if any(words_of(str(label)) == words_of(f"{CHOSEN_BY} {name}") for label in bead.labels):
             return mine[name]

@@ -8,11 +8,18 @@ from celery import Task, shared_task
 
 from apps.workflows.dispatch import dispatch_all
 from apps.workflows.language_schedules import FIRE, schedule_fire
+from apps.workflows.system_flows import heartbeat, lives_start
 
 
 @shared_task(name="workflows.dispatch_sweep")
 def dispatch_sweep() -> None:
     dispatch_all()
+
+
+@shared_task(name="workflows.heartbeat")
+def house_heartbeat() -> None:
+    lives_start()
+    heartbeat()
 
 
 @shared_task(name=FIRE, bind=True)

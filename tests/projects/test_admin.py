@@ -58,7 +58,7 @@ def test_a_changed_setting_is_written_and_told(client: Client, world: World, sup
     world.project.refresh_from_db()
     assert world.project.max_sessions == 9
     told = Event.objects.get(kind="project.updated")
-    assert (told.data, told.actor) == ({"fields": ["max_sessions"]}, "root")
+    assert (told.data["fields"], told.actor) == (["max_sessions"], "root")
 
 
 @pytest.mark.django_db

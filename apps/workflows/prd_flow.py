@@ -242,4 +242,6 @@ def deliver(handle: Handle, project_id: int) -> dict[str, Any]:
 
 
 def finish(*, project_id: int) -> None:
-    project_close(project=Project.objects.get(pk=project_id), reason="Everything is merged.", actor="loom")
+    project = Project.objects.get(pk=project_id)
+    if not project.is_sticky and not project.is_perpetual:
+        project_close(project=project, reason="Everything is merged.", actor="loom")

@@ -32,6 +32,9 @@ def merge_enqueue(*, claim_id: int, run_id: int) -> dict[str, Any]:
     request, _ = MergeRequest.objects.get_or_create(
         claim=claim, defaults={"project": project, "bead": claim.bead, "run_id": run_id}
     )
+    # One that left without an end, because its turn did not come or the platform failed, may come back.
+    canceled = MergeRequest.objects.filter(pk=request.pk, run_id=run_id)
+    move(canceled, to=MergeRequest.Status.QUEUED, allowed={MergeRequest.Status.CANCELED})
     _grant_next(project)
     request.refresh_from_db()
     _tell(request, "merge.queued")
@@ -116,6 +119,8 @@ def _try(hub: Hub, claim: Claim, branch: str, handle: Handle) -> dict[str, Any] 
     passed, summary = _prove(hub, claim, commit, merge.tree, main, handle)
     if not passed:
         return _finish(handle, {"status": "red", "summary": summary, "commit": commit, "main": main})
+    with transaction.atomic():
+        handle.begin()  # is the run still ours? Checks take long, and only one attempt may move main
     crashpoint("before_advance")
     if commit != main and not hub.advance(branch, commit, main):
         return None
@@ -135,14 +140,15 @@ def _prove(hub: Hub, claim: Claim, commit: str, tree: str, main: str, handle: Ha
     rows = list(proven)
     if rows and all(row.passed for row in rows):
         with transaction.atomic():
+            _begin_evidence(claim, handle)
             for row in rows:
                 row.pk, row.kind, row.commit = None, Evidence.Kind.MERGE, commit
-            Evidence.objects.filter(claim=claim, kind=Evidence.Kind.MERGE, commit=commit).delete()
             Evidence.objects.bulk_create(rows)
         return True, "The same tree was proven before."
     report = commit_check(hub, claim, commit, f"{handle.key}-merge")
     flags = change_flags(hub, main, commit)
     with transaction.atomic():
+        _begin_evidence(claim, handle)
         evidence_add(
             claim=claim,
             kind=Evidence.Kind.MERGE,
@@ -153,6 +159,12 @@ def _prove(hub: Hub, claim: Claim, commit: str, tree: str, main: str, handle: Ha
             passed=report.passed,
         )
     return report.passed, report.summary()
+
+
+def _begin_evidence(claim: Claim, handle: Handle) -> None:
+    """Forget what an attempt that was killed, or overtaken by another merge, kept of its own commit."""
+    handle.begin()
+    Evidence.objects.filter(claim=claim, kind=Evidence.Kind.MERGE).delete()
 
 
 def _message(claim: Claim) -> str:

@@ -8,5 +8,7 @@ from apps.core.health import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health, name="health"),
+    path("", include("apps.decisions.api")),
+    path("", include("apps.workflows.escalation_api")),
     path("", include("apps.workflows.runs_api")),
 ]

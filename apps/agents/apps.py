@@ -11,4 +11,5 @@ class AgentsConfig(AppConfig):
     name = "apps.agents"
 
     def ready(self) -> None:
-        import_module(f"{self.name}.handlers")
+        for module in ("handlers", "authority"):
+            import_module(f"{self.name}.{module}")

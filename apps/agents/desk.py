@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.authority import voice_of
 from apps.agents.models import Claim, Persona, Session
 from apps.agents.orchestration import Order, carry_out, instruction_of
 from apps.agents.personas import role_resolve, roles_of
@@ -19,7 +20,7 @@ from apps.beads.models import Bead
 from apps.beads.services import bead_create
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.decisions.models import Decision
-from apps.decisions.services import decision_decide, decision_request
+from apps.decisions.services import decision_decide, decision_request, vote_cast
 
 if TYPE_CHECKING:
     from apps.agents.actions import (
@@ -270,12 +271,13 @@ class PlatformDesk:
         decision = Decision.objects.select_related("project").get(pk=self.session.decision_id or 0)
         if decision.status != Decision.Status.OPEN:
             return "It was answered already."
-        decision_decide(
-            decision=decision,
-            choice=action.choice,
-            rationale=action.rationale,
-            decider=self.session.agent.name,
-        )
+        voice = voice_of(self.session.agent)
+        said: dict[str, Any] = {"choice": action.choice, "rationale": action.rationale, "agent": voice}
+        if decision.voters:
+            sure = 1.0 if action.confidence is None else action.confidence
+            vote_cast(decision=decision, voter=voice.name, confidence=sure, **said)
+            return "Voted."
+        decision_decide(decision=decision, decider=voice.name, **said)
         return "Decided."
 
 

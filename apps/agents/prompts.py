@@ -239,6 +239,14 @@ each criterion whether it is met.
 """
 
 
+def _voting(decision: Decision) -> str:
+    if not decision.voters:
+        return ""
+    return (
+        "This is put to the vote. Your decision is one vote; say with confidence (0 to 1) how sure you are. "
+    )
+
+
 def decide_task(*, decision: Decision) -> str:
     options = _listed(
         f"{option['key']}: {option.get('label', '')} {option.get('detail', '')}".rstrip()
@@ -255,7 +263,7 @@ def decide_task(*, decision: Decision) -> str:
 
 Recommended by the asker: {decision.recommendation or "(nothing)"}
 
-Decide with the action decide: the key of one option and why. Take the side of the product's users and of \
+{_voting(decision)}Decide with the action decide: the key of one option and why. Take the side of the product's users and of \
 what \
 the requirements say; prefer what is simple and can be undone.
 """

@@ -245,7 +245,9 @@ def vote_cast(
 def _voter_named(decision: Decision, voter: str, agent: AgentVoice | None) -> str:
     if not decision.voters:
         raise Conflict("This decision is not put to the vote.", hint="Decide it instead.")
-    names = {voter.casefold()} | ({agent.name.casefold(), agent.role.casefold()} if agent else set())
+    names = {voter.casefold(), f"user-{voter}".casefold()} | (
+        {agent.name.casefold(), agent.role.casefold()} if agent else set()
+    )
     if (name := next((name for name in decision.voters if name.casefold() in names), None)) is None:
         raise Forbidden(
             f"{voter} is none of the voters.", details={"voters": decision.voters, "voter": voter}

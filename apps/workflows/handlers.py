@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from apps.decisions.models import Decision
 from apps.events.bus import on, on_all
 from apps.events.models import Event
+from apps.workflows.decision_flow import answer_start
 from apps.workflows.dispatch import dispatch
+from apps.workflows.escalation import escalations_withdraw
 from apps.workflows.prd_flow import finished_tell
 
 
@@ -19,3 +22,18 @@ def fill_free_place(event: Event) -> None:
     if event.project_id:
         dispatch(event.project_id)
         finished_tell(event.project_id)
+
+
+@on("decision.created", "decision.escalated")
+def let_agents_answer(event: Event) -> None:
+    """Agents answer what people ask and what is passed on to them; a run that asks does that itself."""
+    asked = Decision.objects.open().filter(pk=event.data["decision_id"], needs_person=False)
+    decision = asked.select_related("project").first()
+    if decision is not None and (event.kind == "decision.escalated" or decision.run_id is None):
+        answer_start(decision=decision)
+
+
+@on("bead.closed")
+def withdraw_escalations(event: Event) -> None:
+    if event.bead_id:
+        escalations_withdraw(bead_id=event.bead_id, actor=event.actor)

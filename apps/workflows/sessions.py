@@ -61,11 +61,11 @@ def plan_session(*, project_id: int, origin: str, base: str, prd: str) -> int:
 NOT_BUILDERS = {"ceo", "cfo", DECIDER, REVIEWER, "loom"}
 
 
-def decide_session(*, decision_id: int, origin: str, base: str) -> int:
+def decide_session(*, decision_id: int, origin: str, base: str, role: str = DECIDER) -> int:
     decision = Decision.objects.select_related("project", "bead").get(pk=decision_id)
     return _open(
         decision.project,
-        DECIDER,
+        role,
         Session.Kind.DECIDE,
         origin,
         decide_task(decision=decision),

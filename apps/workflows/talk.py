@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 
+from apps.agents.authority import autonomy_of
 from apps.agents.loop import Ending, session_run, session_tell
-from apps.agents.models import Agent, Session
+from apps.agents.models import Agent, Persona, Session
+from apps.agents.personas import role_resolve, roles_of
 from apps.agents.services import session_end
 from apps.agents.troubles import AGAIN, DROP, RETRY, Report, trouble_report
 from apps.beads.models import Bead
 from apps.beads.services import bead_resume, bead_stage
 from apps.core.states import move
+from apps.decisions.authority import may_decide
+from apps.decisions.deadlines import decision_escalate
 from apps.decisions.models import Decision
 from apps.engine.errors import StepFailed
 from apps.engine.flow import Handle, call, current, joins, step, wait_for
 from apps.projects.models import Project
 from apps.workflows.briefing import main_commit
-from apps.workflows.sessions import decide_session
+from apps.workflows.sessions import DECIDER, decide_session
 
 
 class Dropped(Exception):
@@ -119,28 +125,50 @@ def tell(session_id: int, text: str) -> None:
 
 
 def answer(decision_id: int, *, project_id: int, bead_id: int | None = None) -> dict[str, Any]:
-    """Have a decision made: by the decision-maker persona, or by a person where one is wanted; the answer."""
-    if not step(decision_needs_person, decision_id=decision_id):
-        opened = call(decide_open, decision_id=decision_id, project_id=project_id)
-        ending = talk(opened["session"], project_id=project_id)
-        step(session_close, session_id=opened["session"], reason=ending.reason, detail=ending.detail)
-        if ending.reason != "decide":
-            step(decision_to_person, decision_id=decision_id)
+    """Have a decision made by whoever may: agents with the authority, or a person; the answer."""
+    agents_ask(decision_id, project_id=project_id, speak=partial(talk, project_id=project_id))
     return wait_for(f"decision:{decision_id}") or {}
 
 
-def decision_needs_person(*, decision_id: int) -> bool:
-    return Decision.objects.values_list("needs_person", flat=True).get(pk=decision_id)
+def agents_ask(decision_id: int, *, project_id: int, speak: Callable[[int], Ending]) -> None:
+    """Put a decision before the agents who may answer it; if they do not, pass it on to the next."""
+    asked = step(decision_roles, decision_id=decision_id)
+    answered = False
+    for role in asked["roles"]:
+        opened = call(decide_open, decision_id=decision_id, project_id=project_id, role=role)
+        ending = speak(opened["session"])
+        step(session_close, session_id=opened["session"], reason=ending.reason, detail=ending.detail)
+        answered = ending.reason == "decide"
+    if not answered and asked["pass_on"]:
+        step(decision_pass_on, decision_id=decision_id, roles=asked["roles"])
 
 
-def decision_to_person(*, decision_id: int) -> None:
-    Decision.objects.open().filter(pk=decision_id).update(needs_person=True)
+def decision_roles(*, decision_id: int) -> dict[str, Any]:
+    """The roles that are to answer an open decision or to vote, and whether nobody else is asked yet."""
+    decision = Decision.objects.get(pk=decision_id)
+    if decision.status != Decision.Status.OPEN or decision.needs_person:
+        return {"roles": [], "pass_on": False}
+    personas = {persona.role: persona for persona in Persona.objects.defer("body")}
+    roles = roles_of(personas.values())
+    if decision.voters:
+        named = [role_resolve(voter, roles) for voter in decision.voters]
+        return {"roles": list(dict.fromkeys(role for role in named if role)), "pass_on": False}
+    wanted = role_resolve(decision.asked_of, roles) if not decision.escalated_to else None
+    for role in (wanted, DECIDER):
+        if role and role in personas and may_decide(autonomy_of(personas[role]), decision):
+            return {"roles": [role], "pass_on": True}
+    return {"roles": [], "pass_on": True}
+
+
+def decision_pass_on(*, decision_id: int, roles: list[str]) -> bool:
+    why = f"{', '.join(roles)} did not answer." if roles else "No agent has the authority."
+    return decision_escalate(decision=Decision.objects.get(pk=decision_id), reason=why, actor="loom")
 
 
 @joins
-def decide_open(handle: Handle, decision_id: int, project_id: int) -> dict[str, Any]:
+def decide_open(handle: Handle, decision_id: int, project_id: int, role: str = DECIDER) -> dict[str, Any]:
     base = main_commit(Project.objects.get(pk=project_id))
     with transaction.atomic():
-        session_id = decide_session(decision_id=decision_id, origin=handle.key, base=base)
+        session_id = decide_session(decision_id=decision_id, origin=handle.key, base=base, role=role)
         handle.finish({"session": session_id})
     return {"session": session_id}

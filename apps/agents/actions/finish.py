@@ -109,6 +109,7 @@ class Decide(Action):
 
     choice: str = Field(min_length=1, description="The key of the option.")
     rationale: str = Field(min_length=1)
+    confidence: float | None = Field(default=None, ge=0, le=1, description="How sure you are of a vote.")
 
     def act(self, ctx: ActionContext) -> Result:
         return Result(

@@ -1,0 +1,30 @@
+"""Agents as decisions see them: who speaks, and what their persona may decide alone."""
+
+from __future__ import annotations
+
+from apps.agents.models import Agent, Persona
+from apps.decisions.authority import SEMI, AgentVoice, agents_known_by
+
+
+def autonomy_of(persona: Persona) -> str:
+    """The persona's autonomy: full, semi (if it does not say) or supervised."""
+    metadata = persona.metadata or {}
+    return str(metadata.get("autonomy") or metadata.get("autonomy_level") or SEMI)
+
+
+def voice_of(agent: Agent) -> AgentVoice:
+    return AgentVoice(name=agent.name, role=agent.role, autonomy=autonomy_of(agent.persona))
+
+
+def voice_find(project_id: int, name: str) -> AgentVoice | None:
+    """The agent of a project that is meant by its id or its name."""
+    agents = Agent.objects.filter(project_id=project_id).select_related("persona")
+    wanted = name.removeprefix("agent-")
+    if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
+        agent = agents.filter(pk=int(wanted)).first()
+    else:
+        agent = agents.filter(name__iexact=name).first()
+    return voice_of(agent) if agent is not None else None
+
+
+agents_known_by(voice_find)

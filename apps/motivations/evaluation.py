@@ -1,0 +1,66 @@
+"""The tick: acts on pending triggers and on what it senses, a few at a time; the rest waits for the next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.events.bus import emit
+from apps.motivations.conditions import SENSED
+from apps.motivations.firing import pending_fire, sensed_fire
+from apps.motivations.models import Motivation, MotivationTrigger
+from apps.motivations.sensing import Sensed, sense
+
+KEPT_MARKS = 500
+
+
+def tick(now: datetime | None = None, limit: int | None = None) -> int:
+    """Fire what is due, at most `limit` times; how many fired. Two ticks at once share the work."""
+    now = now or timezone.now()
+    limit = settings.LOOM_MOTIVATION_TRIGGERS if limit is None else limit
+    fired = _pending(now, limit)
+    return fired + _sensed(now, limit - fired)
+
+
+def _pending(now: datetime, limit: int) -> int:
+    """Oldest first among equals, so that each gets its turn."""
+    ready = Motivation.objects.active().rested(now)
+    due = MotivationTrigger.objects.filter(result=MotivationTrigger.Result.PENDING, motivation__in=ready)
+    due = due.order_by("motivation__priority", "id").values_list("pk", flat=True)[: max(0, limit)]
+    return sum(pending_fire(pk, now) is not None for pk in list(due))
+
+
+def _sensed(now: datetime, limit: int) -> int:
+    if limit <= 0:
+        return 0
+    fired = 0
+    rows = Motivation.objects.active().rested(now).filter(condition__in=SENSED)
+    # Who fired longest ago comes first: a limit that is always reached starves nobody.
+    for motivation in rows.order_by("priority", "last_triggered_at", "id").iterator():
+        found = sense(motivation, now)
+        if found is not None and _fire(motivation, found, now):
+            fired += 1
+            if fired == limit:
+                break
+    return fired
+
+
+@transaction.atomic
+def _fire(motivation: Motivation, found: Sensed, now: datetime) -> bool:
+    told = [*motivation.told, found.mark][-KEPT_MARKS:] if found.mark else None
+    key = f"sense:{found.mark or now.isoformat()}"
+    if sensed_fire(motivation, now, key=key, data=found.data, told=told) is None:
+        return False
+    if found.event:
+        emit(
+            found.event,
+            organization_id=motivation.organization_id,
+            project_id=found.data.get("project_id") or motivation.project_id,
+            subject=f"motivation:{motivation.pk}",
+            actor="loom",
+            **{f"{key}": value for key, value in found.data.get("about", {}).items()},
+        )
+    return True

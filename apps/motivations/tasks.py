@@ -1,0 +1,22 @@
+"""Celery's door to motivations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from apps.motivations import evaluation
+from apps.motivations.clocks import RING
+from apps.motivations.services import trigger_add
+
+
+@shared_task(name="motivations.sweep")
+def sweep() -> None:
+    evaluation.tick()
+
+
+@shared_task(name=RING, bind=True)
+def ring(self: Task[Any, Any], motivation_id: int) -> None:
+    """A clock rang; a message that is delivered again has the same id and counts once."""
+    trigger_add(motivation_id=motivation_id, cause="clock", key=f"clock:{self.request.id}")

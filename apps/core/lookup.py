@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 from django.db.models import query as orm
+
+from apps.core.sql import direct
 
 M = TypeVar("M", bound=Model)
 PLACE = -919_191  # stands for the key while the statement is built
@@ -39,8 +41,7 @@ class Lookup(Generic[M]):
     def get(self, key: int) -> M:
         """The row; raises the model's DoesNotExist."""
         built = self._build()
-        connection = connections[DEFAULT_DB_ALIAS]
-        with connection.cursor() as cursor:
+        with direct() as cursor:
             cursor.execute(built.sql, [key if value == PLACE else value for value in built.parameters])
             found = cursor.fetchone()
         for values in built.compiler.apply_converters([found] if found else [], built.converters):

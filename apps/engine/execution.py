@@ -24,7 +24,7 @@ from apps.engine.errors import (
     is_outage,
 )
 from apps.engine.models import Run, Step
-from apps.engine.rows import run_lock, step_write
+from apps.engine.rows import run_lock, step_write, step_write_held
 from apps.engine.telling import tell
 
 ENDED = frozenset({Step.Status.DONE, Step.Status.FAILED})
@@ -32,6 +32,17 @@ MAX_STEPS = 10_000  # of one history
 
 # Of the thread, not of the execution: an attempt that was given up takes no steps while the flow goes on.
 _in_step: ContextVar[bool] = ContextVar("engine_in_step", default=False)
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Outage when the database fails in the block."""
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            raise Outage from error
+        raise
 
 
 @dataclass
@@ -101,16 +112,12 @@ class Execution:
             _in_step.reset(token)
 
     @contextmanager
-    def transaction(self, *, interruptible: bool = False) -> Iterator[None]:
-        """A transaction that holds the run; Outage when the database fails in it."""
-        try:
-            with transaction.atomic(durable=True):
+    def transaction(self, *, interruptible: bool = False, lazily: bool = False) -> Iterator[None]:
+        """A transaction that holds the run, if not `lazily`; Outage when the database fails in it."""
+        with outages(), transaction.atomic(durable=True):
+            if not lazily:
                 self.hold(interruptible=interruptible)
-                yield
-        except Exception as error:
-            if is_outage(error):
-                raise Outage from error
-            raise
+            yield
 
     def hold(self, *, interruptible: bool = False) -> None:
         """Lock the run's row until the transaction ends.
@@ -136,6 +143,14 @@ class Execution:
         """Write the row of an unfinished step; needs the run held."""
         ended = timezone.now() if status in ENDED else None
         step_write(self.run.pk, seq, name, status, ended=ended, **fields)
+
+    def write_alone(self, seq: int, name: str, *, started: datetime, output: Any) -> None:
+        """Write the row of a finished step in a transaction of its own."""
+        with outages():
+            if step_write_held(self.run, seq, name, started=started, ended=timezone.now(), output=output):
+                return
+        with self.transaction(interruptible=True):  # says why not: lost, to be canceled or paused, ended
+            self.write(seq, name, Step.Status.DONE, started=started, output=output)
 
     def release(
         self, status: str, *, wake_at: datetime | None = None, waits_for: str = "", **changes: Any

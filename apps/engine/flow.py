@@ -21,6 +21,7 @@ from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.storable import storable
 from apps.engine.attempts import within
+from apps.engine.effects import perform
 from apps.engine.errors import Abandoned, Failure, Outage, StepFailed, Suspended, TimedOut, is_outage
 from apps.engine.execution import ENDED, Execution, current
 from apps.engine.models import ANY_CHILD, CHILD, Run, Signal, Step
@@ -122,11 +123,7 @@ def step(function: Callable[..., T], /, *, step_name: str = "", **kwargs: Any) -
         return _recorded(known)  # type: ignore[no-any-return]
     started = timezone.now()
     try:
-        with execution.transaction(interruptible=True):
-            with execution.working():
-                output = storable(function(**kwargs))
-            execution.write(seq, name, Step.Status.DONE, started=started, output=output)
-            crashpoint("before_step_commit")
+        output = perform(execution, seq, name, partial(function, **kwargs), started=started)
     except Exception as error:
         failure = Failure.of(error)
         with execution.transaction():

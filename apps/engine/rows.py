@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection
 
+from apps.core.sql import direct
 from apps.engine.models import Run
 
 # What may be claimed is what RunQuerySet.due says.
@@ -41,11 +42,20 @@ ON CONFLICT (run_id, seq) DO UPDATE SET
 WHERE engine_step.status NOT IN ('done', 'failed')
 """
 
+# A finished step and the lock of its run in one: nothing is written unless the run is ours and shall go on.
+WRITE_STEP_HELD = """
+INSERT INTO engine_step (run_id, seq, name, attempt, status, output, error, started_at, ended_at)
+SELECT id, %s, %s, 1, 'done', %s, '', %s, %s FROM engine_run
+WHERE id = %s AND fence = %s AND status = 'running' AND NOT cancel_requested
+      AND NOT pause_requested{lock}
+ON CONFLICT (run_id, seq) DO NOTHING
+"""
+
 
 def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run | None:
     """Take the lease of a run that is due; None if it is not, or not any more. Other columns are deferred."""
     moment, end = map(connection.ops.adapt_datetimefield_value, (now, until))
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(CLAIM_RUN, [owner, end, moment, run_id, moment, moment])
         row = cursor.fetchone()
         if row is None:
@@ -57,11 +67,26 @@ def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run
 
 def run_lock(run_id: int, fence: int) -> tuple[bool, bool] | None:
     """Lock a run until the transaction ends; whether to cancel and to pause it, None if the lease is over."""
-    sql = LOCK_RUN + FOR_UPDATE if connection.features.has_select_for_no_key_update else LOCK_RUN
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [run_id, fence])
+    with direct() as cursor:
+        cursor.execute(LOCK_RUN + _lock(), [run_id, fence])
         row = cursor.fetchone()
     return None if row is None else (bool(row[0]), bool(row[1]))
+
+
+def step_write_held(
+    run: Run, seq: int, name: str, *, started: datetime, ended: datetime, output: Any
+) -> bool:
+    """Insert a finished step of a run that is held; False if there is a reason to look closer."""
+    adapt = connection.ops.adapt_datetimefield_value
+    kept = None if output is None else connection.ops.adapt_json_value(output, None)
+    values = [seq, name, kept, adapt(started), adapt(ended), run.pk, run.fence]
+    with direct() as cursor:
+        cursor.execute(WRITE_STEP_HELD.format(lock=_lock()), values)
+        return bool(cursor.rowcount == 1)
+
+
+def _lock() -> str:
+    return FOR_UPDATE if connection.features.has_select_for_no_key_update else ""
 
 
 def step_write(
@@ -89,7 +114,7 @@ def step_write(
         error,
         *(None if moment is None else adapt(moment) for moment in (wake_at, started, ended)),
     ]
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(WRITE_STEP, values)
         if cursor.rowcount != 1:
             raise RuntimeError(f"Step {seq} ({name}) of run {run_id} has ended and is never written again.")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils import timezone
 
+from apps.core.sql import direct
 from apps.providers.models import Call
 from apps.providers.terms import Payer
 
@@ -74,7 +75,7 @@ def set_aside(payer: Payer, amount: int) -> set[str]:
     Returns the scopes that have a budget row now charged; none when it was refused. Needs the lock.
     """
     theirs = _ids(payer)
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount])
         return {scope for (scope,) in cursor.fetchall()}
 
@@ -89,7 +90,7 @@ def open_call(call: Call) -> None:
     """Insert the row and set its primary key."""
     values = [getattr(call, column) for column in _COLUMNS]
     values[_COLUMNS.index("created_at")] = _time(call.created_at)
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(_OPEN, values)
         (call.pk,) = cursor.fetchone()
 
@@ -101,14 +102,14 @@ def close_call(call_id: int, closing: Closing) -> bool:
 
 def open_calls(stem: str) -> list[int]:
     """Ids of calls of this stem that are still under way, or look so."""
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(_OPEN_OF_STEM, [stem])
         return [call_id for (call_id,) in cursor.fetchall()]
 
 
 def _run(statement: str, values: Sequence[Any]) -> int:
     """Execute; how many rows it touched."""
-    with connection.cursor() as cursor:
+    with direct() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
 

@@ -21,7 +21,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={"global_keyprefix": "bench:"},
 )
-store: redis.Redis = redis.from_url(REDIS_URL)
+store: redis.Redis = redis.from_url(REDIS_URL, socket_timeout=300)
 
 
 @app.task

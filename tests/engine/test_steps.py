@@ -172,21 +172,6 @@ def test_steps_exist_only_inside_a_flow() -> None:
         step(note, text="x")
 
 
-def test_a_trivial_step_is_one_transaction_of_two_statements() -> None:
-    said: list[str] = []
-
-    def listen(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        said.append(sql.split(None, 1)[0])
-        return execute(sql, params, many, context)
-
-    def flow() -> None:
-        with connection.execute_wrapper(listen):
-            step(lambda: 1, step_name="one")
-
-    assert run(flow).status == Run.Status.DONE
-    assert [word for word in said if word != "BEGIN"] == ["SELECT", "INSERT"]
-
-
 def test_a_database_that_fails_under_a_step_costs_nothing_but_time() -> None:
     tries: list[int] = []
 

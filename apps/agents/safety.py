@@ -119,10 +119,10 @@ def signature(actions: Sequence[Mapping[str, Any]]) -> str:
     return repr([(one["name"], sorted(one["arguments"].items(), key=str)) for one in actions])
 
 
+_COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What differs between two reports of one error: the first that fits counts.
 _VARYING = re.compile(
-    r"\x1b\[[0-9;]*[A-Za-z]"  # colors
-    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b0x[0-9a-f]+\b|\b(?=[a-f]*[0-9])[0-9a-f]{7,64}\b"  # addresses, hashes
     r"|(?:/[\w.@+-]+)+/(?=[\w.@+-])"  # the directories of a path
     r"|[0-9]+(?:[.,:][0-9]+)*",
@@ -132,7 +132,7 @@ _VARYING = re.compile(
 
 def steady(text: str) -> str:
     """A text without what changes from one report to the next: times, counts, hashes, directories."""
-    return " ".join(_VARYING.sub("#", text).split()).lower()
+    return " ".join(_VARYING.sub("#", _COLORS.sub("", text)).split()).lower()
 
 
 def fingerprint(text: str) -> str:

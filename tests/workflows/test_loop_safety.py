@@ -1,0 +1,467 @@
+"""A bead that cannot go on becomes a question for a person, and nothing but the answer starts it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.agents.models import Session, Trouble, TroubleStop
+from apps.agents.safety import bead_stop, go_ahead_at, hops, rest_of
+from apps.agents.services import agent_acquire, agent_release
+from apps.agents.troubles import Report, trouble_report, trouble_settle
+from apps.beads.models import Bead
+from apps.beads.services import bead_close, bead_reopen
+from apps.core.errors import BadInput, Conflict
+from apps.decisions.models import Decision
+from apps.decisions.services import decision_decide
+from apps.engine import leases, runner
+from apps.engine.models import Run, Signal
+from apps.engine.services import run_cancel
+from apps.events import bus
+from apps.events.models import Event
+from apps.providers import pool
+from apps.providers.models import Call, Provider
+from apps.workflows.dispatch import dispatch, dispatch_all
+from tests.engine.flows import at_once
+from tests.workflows.studio import APPROVE, Answer, Studio, done, replies, write
+
+Open = Callable[..., Studio]
+Messages = list[dict[str, Any]]
+
+
+def good(kind: str, title: str, messages: Messages) -> Answer:
+    if kind == "review":
+        return APPROVE
+    return [write(f"{title.lower()}.txt", "x\n"), done()]
+
+
+def helpless(kind: str, title: str, messages: Messages) -> Answer:
+    return "I am not sure what to do."
+
+
+def retry(decision: Decision) -> None:
+    decision_decide(decision=decision, choice="retry", decider="ann")
+
+
+# -- nothing re-arms it ----------------------------------------------------------------------------
+
+
+def test_nothing_but_the_answer_starts_a_stuck_bead_again(open_studio: Open) -> None:
+    studio = open_studio(helpless)
+    bead = studio.bead()
+    studio.run()
+    question, calls = studio.open_question(), Call.objects.count()
+    assert studio.refreshed(bead).status == Bead.Status.BLOCKED
+
+    # The sweeps, late and often.
+    Event.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    Run.objects.update(updated_at=timezone.now() - timedelta(hours=1))
+    for _ in range(3):
+        assert dispatch_all() == dispatch(studio.project.pk) == 0
+        runner.sweep()
+        bus.sweep()
+        studio.run()
+    # Every event of its life, told a second time.
+    bus.deliver_all(list(Event.objects.order_by("id")))
+    studio.run()
+    # A worker that stops, and one that starts.
+    leases.stop()
+    studio.run()
+    leases.resume()
+    studio.run()
+    # Others' work: a neighbor is done, and frees a place.
+    bead_close(bead=studio.bead("Neighbor", status=Bead.Status.DEFERRED), reason="Not needed.")
+    studio.run()
+    # Reopening it by hand is refused: its question is open.
+    with pytest.raises(Conflict, match="waits for an answer"):
+        bead_reopen(bead=bead)
+
+    assert (Call.objects.count(), studio.refreshed(bead).status) == (calls, Bead.Status.BLOCKED)
+    assert studio.open_question() == question
+    studio.model = good
+    retry(question)
+    studio.run()
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+def test_the_question_tells_what_was_tried_and_what_it_cost(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if replies(messages) == 0:
+            return [write("half.txt", "x\n")]
+        return "I am not sure what to do."
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    told = studio.open_question().context
+    sessions = studio.sessions("work")
+    assert f"{bead.key} Subtract: {len(sessions)} sessions, {hops(bead.pk)} hand-overs" in told
+    assert "$0.0" in told
+    assert "$0.0000" not in told
+    for session in sessions:
+        assert f"Session {session.pk}, work by {session.agent.name}: no_action" in told
+    assert "write_file 1x; it changed half.txt." in told
+    assert "Its last invalid reply:" in told
+
+
+# -- hops ------------------------------------------------------------------------------------------
+
+
+def test_the_hop_limit_stops_a_bead_before_another_call_is_paid(
+    open_studio: Open, settings: Settings
+) -> None:
+    settings.LOOM_MAX_HOPS = 3
+    studio = open_studio(good)
+    bead = studio.bead(status=Bead.Status.DEFERRED)
+    _sessions(studio, bead, 3, reason="merged")
+    bead_reopen(bead=bead)
+    studio.run()
+
+    question = studio.open_question()
+    assert "changed hands 4 times; 3 are allowed" in question.question
+    assert not Call.objects.exists()
+    retry(question)
+    studio.run()
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED, "a person's go-ahead counts anew"
+    assert (hops(bead.pk), hops(bead.pk, go_ahead_at(bead.pk))) == (6, 2)
+
+
+def test_hops_are_sessions_rejections_and_failed_merges(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            if "Round: 1" in messages[1]["content"]:
+                return [("submit_review", {"verdict": "reject", "comments": "More."})]
+            return APPROVE
+        return [write(f"{replies(messages)}.txt", "x\n"), done()]
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    # author, reviewer, back to the author, second reviewer
+    assert (studio.refreshed(bead).status, hops(bead.pk)) == (Bead.Status.CLOSED, 4)
+
+
+def _sessions(studio: Studio, bead: Bead, count: int, *, reason: str, minutes: float = 60) -> None:
+    """Earlier sessions on a bead, ended so long ago."""
+    agent = agent_acquire(project=studio.project, role=bead.role)
+    for number in range(count):
+        Session.objects.create(
+            project=studio.project, bead=bead, agent=agent, kind="work", status="ended", reason=reason,
+            origin=f"earlier:{bead.pk}:{number}",
+            opening=[{"role": "system", "content": ""}, {"role": "user", "content": ""}],
+            ended_at=timezone.now() - timedelta(minutes=minutes),
+        )  # fmt: skip
+    agent_release(agent_id=agent.pk)
+
+
+# -- circles ---------------------------------------------------------------------------------------
+
+
+def test_edits_back_and_forth_end_the_session_and_a_fresh_one_hears_of_it(open_studio: Open) -> None:
+    heard: list[str] = []
+
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            return APPROVE
+        task = str(messages[1]["content"])
+        if "## Earlier sessions on this bead" in task:
+            heard.append(task)
+            return [write("a.txt", "good\n"), done()]
+        return [write("a.txt", "A\n" if replies(messages) % 2 else "B\n")]
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    first, second = studio.sessions("work")
+    assert (first.reason, second.reason) == ("ping_pong", "merged")
+    assert first.turn_count <= 9
+    assert "ping_pong" in heard[0]
+    assert "it changed a.txt" in heard[0]
+    assert "nothing of theirs is in it" in heard[0]
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+def test_author_and_reviewer_who_disagree_about_the_same_files_get_a_person(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            return [("submit_review", {"verdict": "reject", "comments": "No."})]
+        if replies(messages) == 0:
+            return [write("a.txt", "A\n"), done()]
+        return [done(f"It is right as it is, {replies(messages)} times.")]
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    assert bead_stop(bead.pk) is not None
+    assert bead.reviews.count() == 2
+    assert "claimed and rejected 2 times" in studio.open_question().question
+    assert studio.refreshed(bead).status == Bead.Status.BLOCKED
+
+
+def test_a_reviewer_may_reject_again_what_did_change(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            if "Round: 3" in messages[1]["content"]:
+                return APPROVE
+            return [("submit_review", {"verdict": "reject", "comments": "More."})]
+        return [write("a.txt", "x" * replies(messages)), done()]
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+# -- rest ------------------------------------------------------------------------------------------
+
+
+def test_each_failure_doubles_the_rest_and_a_go_ahead_ends_it(open_studio: Open, settings: Settings) -> None:
+    settings.LOOM_REST_SECONDS = 10
+    studio = open_studio(good)
+    bead = studio.bead(status=Bead.Status.DEFERRED)
+    assert rest_of(bead.pk) == 0
+    for count, rest in ((1, 10), (2, 20), (4, 80), (30, 900)):
+        Session.objects.all().delete()
+        _sessions(studio, bead, count, reason="turn_limit", minutes=0)
+        assert rest_of(bead.pk) == pytest.approx(rest, abs=2)
+    Session.objects.update(reason="merged")
+    assert rest_of(bead.pk) == 0
+
+
+def test_the_rest_is_a_row_not_a_sleeping_worker(open_studio: Open, settings: Settings) -> None:
+    settings.LOOM_REST_SECONDS = 3600
+    studio = open_studio(good)
+    bead = studio.bead(status=Bead.Status.DEFERRED)
+    _sessions(studio, bead, 1, reason="repetition", minutes=0)
+    bead_reopen(bead=bead)
+    studio.run()
+    run = Run.objects.get(flow="bead.work")
+    assert (run.status, Call.objects.count()) == (Run.Status.WAITING, 0)
+    assert run.wake_at is not None
+    # The clock moves on: the failure is an hour old, and the run is due.
+    Session.objects.filter(status="ended").update(ended_at=timezone.now() - timedelta(hours=2))
+    run.steps.filter(status="waiting").update(wake_at=timezone.now())
+    Run.objects.filter(pk=run.pk).update(wake_at=timezone.now())
+    studio.run()
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+# -- poisoned sessions -----------------------------------------------------------------------------
+
+
+def test_a_conversation_that_the_provider_refuses_is_not_resumed(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        task = str(messages[1]["content"])
+        if kind == "review":
+            return APPROVE
+        if "POISON" in str(messages[2:]):
+            raise BadInput("Your input was refused by our filter.")
+        if "## Earlier sessions" in task:
+            assert "The conversation is refused" in task
+            assert "Your worktree holds the files" in task
+            return [done("The file is there already.")]
+        return [write("a.txt", "POISON\n")]
+
+    studio = open_studio(model)
+    bead = studio.bead()
+    studio.run()
+    first, second = studio.sessions("work")
+    assert (first.reason, second.reason) == ("poisoned", "merged")
+    assert studio.main_file("a.txt") == "POISON\n", "what it wrote is not lost"
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+def test_a_refusal_of_the_very_first_message_is_a_question_at_once(open_studio: Open) -> None:
+    """Every session would be refused: to try others would only cost."""
+
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        raise BadInput("This account may not use this model.")
+
+    studio = open_studio(model)
+    studio.bead()
+    studio.run()
+    assert len(studio.sessions("work")) == 1
+    assert "may not use this model" in studio.open_question().question
+
+
+# -- one question per error ------------------------------------------------------------------------
+
+
+def locked_out(
+    open_studio: Open, titles: tuple[str, ...] = ("One", "Two", "Three")
+) -> tuple[Studio, list[Bead]]:
+    """Beads that all meet the same refused key."""
+    studio = open_studio(good)
+    studio.server.switches.key = "another"
+    beads = [studio.bead(title) for title in titles]
+    studio.run()
+    assert all(studio.refreshed(bead).status == Bead.Status.BLOCKED for bead in beads)
+    return studio, beads
+
+
+def test_one_error_of_several_beads_is_one_question_and_one_answer_frees_all(open_studio: Open) -> None:
+    studio, beads = locked_out(open_studio)
+    question = studio.open_question()
+    trouble = Trouble.objects.get()
+    assert (trouble.count, trouble.status, trouble.decision_id) == (3, "open", question.pk)
+    assert Event.objects.filter(kind="trouble.joined").count() == 2
+    heal(studio)
+    retry(question)
+    studio.run()
+    assert [studio.refreshed(bead).status for bead in beads] == [Bead.Status.CLOSED] * 3
+    trouble.refresh_from_db()
+    assert trouble.status == "solved"
+    # Told once: a second delivery of the answer finds nobody waiting.
+    signals = Signal.objects.filter(name=f"decision:{question.pk}").count()
+    assert signals == 3
+    assert trouble_settle(decision_id=question.pk) == 0
+    bus.deliver_all(list(Event.objects.filter(subject=f"decision:{question.pk}")))
+    assert Signal.objects.filter(name=f"decision:{question.pk}").count() == 3
+
+
+def heal(studio: Studio) -> None:
+    studio.server.switches.key = ""
+    Provider.objects.update(status="pending", consecutive_failures=0, cool_until=None)
+    pool.forget()
+
+
+def test_what_is_dropped_is_only_the_work_that_the_question_names(open_studio: Open) -> None:
+    studio, beads = locked_out(open_studio)
+    question = studio.open_question()
+    decision_decide(decision=question, choice="drop", decider="ann")
+    studio.run()
+    closed = [bead for bead in beads if studio.refreshed(bead).status == Bead.Status.CLOSED]
+    assert [bead.pk for bead in closed] == [question.bead_id]
+    again = studio.open_question()
+    assert again.pk != question.pk
+    assert Trouble.objects.get(status="open").count == 2
+    heal(studio)
+    retry(again)
+    studio.run()
+    assert all(studio.refreshed(bead).status == Bead.Status.CLOSED for bead in beads)
+    assert {studio.refreshed(bead).merged_commit != "" for bead in beads} == {True, False}
+
+
+def test_a_withdrawn_question_is_asked_again_by_those_who_joined_it(open_studio: Open) -> None:
+    studio, _ = locked_out(open_studio, ("One", "Two"))
+    question = studio.open_question()
+    first = Run.objects.get(pk=question.run_id)
+    run_cancel(run_id=first.pk, actor="ann")
+    studio.run()
+    question.refresh_from_db()
+    assert question.status == Decision.Status.CANCELED
+    again = studio.open_question()
+    assert (again.pk != question.pk, again.bead_id != question.bead_id) == (True, True)
+
+
+def test_different_errors_are_different_questions(open_studio: Open) -> None:
+    studio = open_studio(helpless)
+    for title in ("One", "Two"):
+        studio.bead(title)
+    studio.run()
+    assert Decision.objects.open().count() == 2, "what an agent cannot do is its bead's own question"
+
+
+def test_the_same_failing_check_in_several_beads_is_one_question(open_studio: Open) -> None:
+    """Main itself is red: every claim fails in the same way."""
+
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        return [write(f"{title}-{replies(messages)}.txt", "x\n"), done()]
+
+    studio = open_studio(model)
+    broken = (
+        b"import unittest\n\nclass Broken(unittest.TestCase):\n    def test_env(self):\n        self.fail()\n"
+    )
+    studio.hub.commit_files("main", {"tests/test_env.py": broken}, "Break it", "Ann <ann@example.org>")
+    beads = [studio.bead(title) for title in ("One", "Two")]
+    studio.run()
+    assert all(studio.refreshed(bead).status == Bead.Status.BLOCKED for bead in beads)
+    assert Trouble.objects.get().count == 2
+    assert Decision.objects.open().count() == 1
+
+
+def test_a_report_that_is_repeated_joins_once(open_studio: Open) -> None:
+    studio = open_studio(good)
+    bead = studio.bead(status=Bead.Status.DEFERRED)
+    run = Run.objects.create(key="x", flow="bead.work", bead_id=bead.pk)
+    report = Report(project=studio.project, text="Full disk.", run_id=run.pk, origin="run:1:1", bead=bead)
+    assert trouble_report(report) == trouble_report(report)
+    assert (TroubleStop.objects.count(), Trouble.objects.get().count) == (1, 1)
+
+
+def test_two_reports_of_one_error_at_once_open_one_question(open_studio: Open) -> None:
+    studio = open_studio(good)
+    runs = [Run.objects.create(key=f"x{n}", flow="bead.work") for n in range(6)]
+    reports = [
+        Report(
+            project=studio.project, text=f"Disk full after {n} s.", run_id=run.pk, origin=f"run:{run.pk}:1"
+        )
+        for n, run in enumerate(runs)
+    ]
+    at_once(*[partial(trouble_report, report) for report in reports])
+    assert (Decision.objects.count(), Trouble.objects.get().count, TroubleStop.objects.count()) == (1, 6, 6)
+
+
+def test_an_answer_and_a_report_at_once_leave_nobody_waiting(open_studio: Open) -> None:
+    studio = open_studio(good)
+    runs = [Run.objects.create(key=f"x{n}", flow="bead.work") for n in range(5)]
+    first, *others = [
+        Report(project=studio.project, text="Disk full.", run_id=run.pk, origin=f"run:{run.pk}:1")
+        for run in runs
+    ]
+    decision = Decision.objects.get(pk=trouble_report(first))
+    at_once(partial(retry, decision), *[partial(trouble_report, report) for report in others])
+    bus.deliver_all(list(Event.objects.filter(delivered_at=None)))
+    for stop in TroubleStop.objects.all():
+        told = Signal.objects.filter(run_id=stop.run_id).count()
+        waits = Decision.objects.open().filter(pk=stop.trouble.decision_id).exists()
+        assert told + waits == 1, stop.origin
+
+
+# -- runs that failed ------------------------------------------------------------------------------
+
+
+def test_a_failed_run_is_a_question_and_its_answer_revives_it(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(good)
+    bead = studio.bead()
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.workflows.bead_flow.bead_close", _explode)
+        studio.run()
+    run = Run.objects.get(flow="bead.work")
+    assert run.status == Run.Status.FAILED
+    question = studio.open_question()
+    assert "boom" in question.question
+    assert studio.refreshed(bead).status == Bead.Status.BLOCKED
+
+    bus.deliver_all(list(Event.objects.filter(kind="run.failed")))
+    assert Decision.objects.open().count() == 1, "told twice, asked once"
+    retry(question)
+    studio.run()
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+    # The old news, heard once more after all is well again.
+    bus.deliver_all(list(Event.objects.filter(kind="run.failed")))
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+    assert not Decision.objects.open().exists()
+
+
+def _explode(**_: object) -> None:
+    raise RuntimeError("boom")
+
+
+def test_a_failed_run_can_be_given_up(open_studio: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = open_studio(good)
+    bead = studio.bead()
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.workflows.bead_flow.bead_close", _explode)
+        studio.run()
+    decision_decide(decision=studio.open_question(), choice="drop", decider="ann")
+    studio.run()
+    assert (studio.refreshed(bead).status, Run.objects.get(flow="bead.work").status) == ("closed", "failed")

@@ -153,8 +153,10 @@ def test_an_owner_is_dead_only_if_that_is_certain() -> None:
 
 
 def test_a_process_that_ended_but_was_not_reaped_is_dead() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     name = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+    assert child.stdin is not None
+    child.stdin.close()  # now it ends
     deadline = time.monotonic() + PATIENCE_S
     while not leases.owner_is_dead(name) and time.monotonic() < deadline:
         time.sleep(0.02)

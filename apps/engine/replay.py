@@ -32,7 +32,7 @@ class Replay(Execution):
             raise Suspended
         return self.seq, known
 
-    def transaction(self, *, interruptible: bool = False) -> NoReturn:
+    def transaction(self, *, interruptible: bool = False, lazily: bool = False) -> NoReturn:
         raise Suspended
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -46,11 +47,14 @@ class Ending:
     detail: str = ""
 
 
-def session_run(session_id: int) -> Ending:
-    """Go on with a session until it ends, waits or claims. Part of a flow; raises StepFailed."""
+def session_run(session_id: int, *, until: str | None = None) -> Ending:
+    """Go on with a session until it ends, waits or claims. Part of a flow; raises StepFailed.
+
+    The first turn after the moment `until` ends it for the reason "timeout".
+    """
     entering = True
     while True:
-        asked = call(query, retry=model_retry(), session_id=session_id, entering=entering)
+        asked = call(query, retry=model_retry(), session_id=session_id, entering=entering, until=until)
         if "rest" in asked:
             sleep(asked["rest"])
             continue
@@ -76,13 +80,13 @@ def model_retry() -> Retry:
 
 
 @joins
-def query(handle: Handle, session_id: int, entering: bool) -> dict[str, Any]:
+def query(handle: Handle, session_id: int, entering: bool, until: str | None = None) -> dict[str, Any]:
     """One reply of the model, paid, parsed and kept as a Turn in one transaction.
 
     `entering`: work on the session begins or goes on after others had it; then the bead's limits count too.
     """
     seat = seat_of(session_id)
-    ready = (_bead_limit(seat) if entering else None) or _limit_reached(seat) or _unfinished(seat)
+    ready = (_bead_limit(seat) if entering else None) or _limit_reached(seat, until) or _unfinished(seat)
     if ready is None:
         try:
             return _reply(handle, seat)
@@ -126,8 +130,10 @@ def _bead_limit(seat: Seat) -> dict[str, Any] | None:
     return {"rest": rest} if rest > 0 else None
 
 
-def _limit_reached(seat: Seat) -> dict[str, Any] | None:
+def _limit_reached(seat: Seat, until: str | None) -> dict[str, Any] | None:
     session = seat.session
+    if until is not None and timezone.now() >= datetime.fromisoformat(until):
+        return {"stop": "timeout", "detail": "The time for this part of the work was over."}
     if stop := seat.trail.stop():
         return {"stop": stop.reason, "detail": stop.detail}
     if session.kind in HANDED_OVER and Agent.objects.filter(pk=session.agent_id, hands_over=True).exists():

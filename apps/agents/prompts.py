@@ -108,6 +108,11 @@ def _files(files: Sequence[str]) -> str:
     return shown + (f"\n... and {len(files) - MAX_FILES} more" if len(files) > MAX_FILES else "")
 
 
+def _part(instructions: str) -> str:
+    """What a node of the workflow says to whoever works there."""
+    return f"## Your part\n{instructions.strip()}\n\n" if instructions.strip() else ""
+
+
 def expand_task(*, project: Project, requirements: Iterable[Requirement]) -> str:
     return f"""{_head("expand", project.name)}
 Turn the product requirements document (PRD) below into `plans/PRD.md`: what the product is and for whom, \
@@ -159,6 +164,8 @@ def work_task(
     notes: Iterable[Note],
     messages: Iterable[Message],
     check_commands: Iterable[str],
+    instructions: str = "",
+    before: str = "",
 ) -> str:
     parts = [
         f"""{_head("work", bead.title)}
@@ -188,7 +195,12 @@ Bead: {bead.key} ({bead.type}, priority {bead.priority})
         parts.append(f"## Remembered about this project\n{_listed(remembered)}\n")
     if told := [f"{message.subject}: {message.body}" for message in messages]:
         parts.append(f"## Messages to your role\n{_listed(told)}\n")
-    parts.append("When every criterion is met and the tests pass, call done with a summary.")
+    if before:
+        parts.append(f"## How it stands\n{before.strip()}\n")
+    if instructions.strip():
+        parts.append(f"{_part(instructions)}When your part is done, call done with a summary.")
+    else:
+        parts.append("When every criterion is met and the tests pass, call done with a summary.")
     return "\n".join(parts)
 
 
@@ -201,6 +213,7 @@ def review_task(
     evidence: str,
     flags: Sequence[str],
     earlier: str,
+    instructions: str = "",
 ) -> str:
     return f"""{_head("review", bead.title)}
 Round: {round_number}
@@ -214,7 +227,7 @@ do not reject for taste. Answer with submit_review: verdict, comments that say w
 and for \
 each criterion whether it is met.
 
-## What was asked
+{_part(instructions)}## What was asked
 {bead.description.strip()}
 
 ## Acceptance criteria

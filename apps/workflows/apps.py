@@ -14,6 +14,7 @@ class WorkflowsConfig(AppConfig):
         for module in (
             "bead_flow",
             "prd_flow",
+            "execution_handlers",
             "handlers",
             "language_flows",
             "language_standing",

@@ -1,250 +1,204 @@
-"""The flow of a bead: work, claim, verify, review, merge, close; with the ways back."""
+"""The flow of a bead: the walk through its workflow, to main, or to a person, or given up."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from django.db import transaction
-
-from apps.agents.hub import Hub
-from apps.agents.loop import STOPPED_REASONS
-from apps.agents.merging import merge_attempt, merge_enqueue, merge_leave
-from apps.agents.models import Claim, MergeRequest, Review, Session
-from apps.agents.places import hub_path
-from apps.agents.seat import forget, seat_of
-from apps.agents.services import agent_acquire
-from apps.agents.verify import verify_claim
+from apps.agents.merging import merge_leave
+from apps.agents.models import MergeRequest, Session
 from apps.beads.models import Bead
-from apps.beads.services import bead_close, bead_reopen
-from apps.engine.errors import Canceled, StepFailed
-from apps.engine.flow import Handle, call, current, flow, joins, step, wait_for
-from apps.workflows.briefing import Work, briefing_of, work_sessions
-from apps.workflows.dispatch import role_of
-from apps.workflows.sessions import review_session
-from apps.workflows.talk import DROP, Dropped, Stopped, answer, ask_person, session_close, stage, talk, tell
+from apps.beads.services import bead_close, bead_create, bead_reopen
+from apps.engine.errors import Canceled
+from apps.engine.flow import current, flow, step
+from apps.workflows import nodes
+from apps.workflows.execution_services import execution_end
+from apps.workflows.graph import DROP as GIVE_UP
+from apps.workflows.graph_actions import Outcome, graph_action
+from apps.workflows.interpreter import Behavior, Walk
+from apps.workflows.models import WorkflowExecution
+from apps.workflows.talk import Dropped, session_close
 
-MAX_FAILED_CLAIMS = 5
-MAX_REJECTIONS = 4
-MAX_MERGES = 6
-FRESH_SESSIONS = 2  # tried before a person is asked
+STAGES = {
+    "task": Bead.Stage.WORKING,
+    "verify": Bead.Stage.VERIFYING,
+    "review": Bead.Stage.REVIEWING,
+    "approval": Bead.Stage.ASKING,
+    "merge": Bead.Stage.QUEUED,
+    "wait": Bead.Stage.ASKING,
+    "action": Bead.Stage.WORKING,
+}
+# The words under which trouble is known elsewhere, and what a person is told of it.
+REASONS = {"verify": "verification"}
+TROUBLES = {
+    "verify": "claims failed their verification.",
+    "review": "reviews asked for changes.",
+    "merge": "merges did not succeed.",
+}
 
 
-@flow("bead.work")
-def bead_work(bead_id: int, project_id: int, session_id: int | None = None) -> dict[str, Any]:
-    """Bring one bead to main, or to a person. `session_id` is the first session, if it is open already."""
-    work = BeadWork(bead_id=bead_id, project_id=project_id)
+@flow("bead.work", version=2)
+def bead_work(
+    bead_id: int, project_id: int, session_id: int | None = None, workflow: str = ""
+) -> dict[str, Any]:
+    """Bring one bead through its workflow.
+
+    `session_id` is the first session, if it is open already; `workflow` the hash of the graph it was opened
+    for.
+    """
+    walk = BeadWalk(bead_id=bead_id, project_id=project_id, opened=session_id)
     try:
-        return work.run(session_id)
+        return walk.to_its_end(workflow)
     except Dropped as dropped:
-        step(bead_drop, bead_id=bead_id, reason=str(dropped))
+        walk.drop(f"Dropped by a person: {dropped}", "a person")
         return {"status": "dropped"}
     except Canceled:
-        step(bead_stop, bead_id=bead_id)
+        step(bead_stop, bead_id=bead_id, execution_id=walk.execution_id, left=walk.left)
         raise
 
 
-class BeadWork:
-    """One execution of the flow; holds nothing that its steps do not say again."""
+class BeadWalk(Walk):
+    """A bead's way: one session works on it at a time, and its newest claim is what is proven and merged."""
 
-    def __init__(self, *, bead_id: int, project_id: int) -> None:
-        self.bead_id, self.project_id = bead_id, project_id
-        self.session_id = 0
+    bead_id: int
+    behaviors: ClassVar[dict[str, Behavior]] = {
+        "task": nodes.task,
+        "verify": nodes.verify,
+        "review": nodes.review,
+        "approval": nodes.approval,
+        "merge": nodes.merge,
+        "wait": nodes.wait,
+        "action": nodes.action,
+    }
 
-    def run(self, opened: int | None) -> dict[str, Any]:
-        fresh = 0
-        while True:
-            fresh += 1
-            self.session_id = opened or call(work_open, bead_id=self.bead_id)["session"]
-            opened = None
-            try:
-                merged = self.until_merged_or_helped()
-            except Stopped as stopped:
-                step(session_close, session_id=self.session_id, reason=stopped.reason, detail=stopped.detail)
-                if stopped.reason in STOPPED_REASONS and fresh < FRESH_SESSIONS:
-                    continue
-                choice = ask_person(
-                    str(stopped), project_id=self.project_id, bead_id=self.bead_id, reason=stopped.reason
-                )
-                if choice == DROP:
-                    raise Dropped(str(stopped)) from stopped
-                fresh = 0
-            else:
-                step(bead_finish, bead_id=self.bead_id, session_id=self.session_id, merged=merged)
-                return {"status": "merged", "commit": merged["commit"]}
+    def __init__(self, *, bead_id: int, project_id: int, opened: int | None) -> None:
+        super().__init__(project_id=project_id, bead_id=bead_id)
+        self.opened = opened
+        self.session_id = self.reviewing = 0
+        self.owner = ""  # the task node whose session is open
+        self.flags: list[dict[str, str]] = []
+        self.merged: dict[str, Any] = {}
 
-    def until_merged_or_helped(self) -> dict[str, Any]:
-        """When the platform itself fails at a step, a person is asked, and the same session goes on."""
-        while True:
-            try:
-                return self.until_merged()
-            except StepFailed as failed:
-                trouble = f"{failed.failure.message} {failed.failure.hint}".strip()
-            if ask_person(trouble, project_id=self.project_id, bead_id=self.bead_id) == DROP:
-                raise Dropped(trouble)
-            self.send_back(
-                f"Verification failed: the platform could not finish it ({trouble}). Call done again."
-            )
-
-    def until_merged(self) -> dict[str, Any]:
-        """Round and round until main holds the work; Stopped when a limit says enough."""
-        failed = rejected = merges = 0
-        while True:
-            claim_id = self.next_claim()
-            stage(self.bead_id, Bead.Stage.VERIFYING)
-            proof = call(verify_claim, claim_id=claim_id)
-            if not proof["passed"]:
-                failed += 1
-                self.limit(failed, MAX_FAILED_CLAIMS, "verification", "claims failed their verification")
-                self.send_back(f"Verification failed: {proof['summary']}")
-                continue
-            stage(self.bead_id, Bead.Stage.REVIEWING)
-            review = self.review(claim_id, proof["flags"])
-            if review["verdict"] != Review.Verdict.APPROVE:
-                rejected += 1
-                self.limit(rejected, MAX_REJECTIONS, "review", "reviews asked for changes")
-                self.send_back(f"Review: changes requested by {review['by']}:\n{review['comments']}")
-                continue
-            merged = self.merge(claim_id)
-            if merged["status"] == MergeRequest.Status.MERGED:
-                return merged
-            merges += 1
-            self.limit(merges, MAX_MERGES, "merge", "merges did not succeed")
-            call(put_on_main, session_id=self.session_id, main=merged["main"], tree=merged.get("tree", ""))
-            self.send_back(_merge_trouble(merged))
-
-    def next_claim(self) -> int:
-        while True:
-            ending = talk(self.session_id, project_id=self.project_id, bead_id=self.bead_id)
-            if ending.reason == "wait" and ending.decision_id is not None:
-                stage(self.bead_id, Bead.Stage.ASKING)
-                said = answer(ending.decision_id, project_id=self.project_id, bead_id=self.bead_id)
-                why = f" - {said['rationale']}" if said.get("rationale") else ""
-                self.send_back(
-                    f"Decision answered: {said.get('choice', '')}{why} (by {said.get('decider', '?')})"
-                )
-            elif ending.reason == "claim" and ending.claim_id is not None:
-                return ending.claim_id
-            else:
-                raise Stopped(ending.reason, ending.detail)
-
-    def send_back(self, text: str) -> None:
-        tell(self.session_id, text)
-        stage(self.bead_id, Bead.Stage.WORKING)
-
-    def limit(self, count: int, most: int, reason: str, what: str) -> None:
-        if count >= most:
-            raise Stopped(reason, f"{count} {what}.")
-
-    def review(self, claim_id: int, flags: list[dict[str, str]]) -> dict[str, Any]:
-        """The verdict of a reviewer; a second one is asked if the first gives none."""
-        for _ in range(FRESH_SESSIONS):
-            opened = call(review_open, claim_id=claim_id, flags=flags)
-            ending = talk(opened["session"], project_id=self.project_id, bead_id=self.bead_id)
-            step(session_close, session_id=opened["session"], reason=ending.reason, detail=ending.detail)
-            if ending.reason == "review":
-                return step(review_result, session_id=opened["session"])
-        raise Stopped("review", "No reviewer gave a verdict.")
-
-    def merge(self, claim_id: int) -> dict[str, Any]:
-        place = step(merge_enqueue, claim_id=claim_id, run_id=current().run.pk)
-        stage(self.bead_id, Bead.Stage.QUEUED)
-        wait_for(f"merge:{place['id']}")
-        stage(self.bead_id, Bead.Stage.MERGING)
-        result: dict[str, Any] = call(merge_attempt, request_id=place["id"])
+    def to_its_end(self, workflow: str) -> dict[str, Any]:
+        if self.run(workflow) == GIVE_UP:
+            how = self.left or {}
+            reason = f"Given up at {how['key']} ({how['condition']}): {how['detail']}".rstrip(": ")
+            self.drop(reason, "loom")
+            return {"status": "dropped"}
         step(
-            merge_leave,
-            request_id=place["id"],
-            status=result["status"],
-            commit=result.get("commit", ""),
-            detail=result.get("summary") or ", ".join(result.get("conflicts", ())),
+            bead_finish,
+            bead_id=self.bead_id,
+            session_id=self.session_id,
+            merged=self.merged,
+            execution_id=self.execution_id,
+            left=self.left,
         )
-        return result
+        return {"status": "merged", "commit": self.merged["commit"]}
 
-
-def _merge_trouble(merged: dict[str, Any]) -> str:
-    if merged["status"] == MergeRequest.Status.CONFLICT:
-        return (
-            f"Merge conflict in {', '.join(merged['conflicts'])}: main has moved. Your worktree now holds "
-            "the merge with conflict markers: between <<<<<<< and ======= stands main, below it yours. Keep "
-            "what both sides meant, remove the markers, run the tests, then call done again."
+    def drop(self, reason: str, actor: str) -> None:
+        step(
+            bead_drop,
+            bead_id=self.bead_id,
+            reason=reason,
+            actor=actor,
+            execution_id=self.execution_id,
+            left=self.left,
         )
-    return (
-        "Verification failed on top of main, where others' work has been merged since. Your worktree now "
-        f"holds the merge. {merged['summary']}"
-    )
+
+    def stage_of(self, node: Any) -> str:
+        return STAGES[node.kind]
+
+    def session_of(self, node: Any) -> int | None:
+        if node.kind == "review":
+            return self.reviewing
+        return self.session_id or None
+
+    def stopped(self, reason: str, why: str) -> None:
+        if self.session_id:
+            step(session_close, session_id=self.session_id, reason=reason, detail=why)
+            self.session_id = 0
+
+    def reason_of(self, key: str, outcome: Outcome) -> str:
+        kind = self.graph.nodes[key].kind
+        return REASONS.get(kind) or super().reason_of(key, outcome)
+
+    def trouble_of(self, key: str, outcome: Outcome) -> str:
+        kind = self.graph.nodes[key].kind
+        if kind in TROUBLES and outcome.condition in {"failure", "rejected"} and outcome.detail:
+            return f"{self.misses[key]} {TROUBLES[kind]}"
+        if kind == "review":
+            return "No reviewer gave a verdict."
+        return super().trouble_of(key, outcome)
+
+    def refusal(self, rationale: str) -> str:
+        return f"Not approved, change this and call done again: {rationale}"
 
 
 # -- steps ----------------------------------------------------------------------------------------
 
 
-@joins
-def work_open(handle: Handle, bead_id: int) -> dict[str, Any]:
+def bead_finish(
+    *,
+    bead_id: int,
+    session_id: int,
+    merged: dict[str, Any],
+    execution_id: int,
+    left: dict[str, Any] | None,
+) -> None:
     bead = Bead.objects.select_related("project").get(pk=bead_id)
-    briefing = briefing_of(bead.project, [bead])
-    with transaction.atomic():
-        agent = agent_acquire(project=bead.project, role=role_of(bead), bead=bead)
-        works = [Work(bead, agent, origin=handle.key)]
-        (session,) = work_sessions(project=bead.project, works=works, briefing=briefing)
-        handle.finish({"session": session.pk})
-    return {"session": session.pk}
-
-
-@joins
-def review_open(handle: Handle, claim_id: int, flags: list[dict[str, str]]) -> dict[str, Any]:
-    claim = Claim.objects.select_related("bead", "session").get(pk=claim_id)
-    hub = Hub(hub_path(claim.bead.project_id))
-    diff = hub.diff(claim.session.base_commit, claim.commit)
-    with transaction.atomic():
-        session_id = review_session(claim_id=claim_id, origin=handle.key, diff=diff, flags=flags)
-        handle.finish({"session": session_id})
-    return {"session": session_id}
-
-
-def review_result(*, session_id: int) -> dict[str, Any]:
-    review = Review.objects.select_related("session__agent").get(session_id=session_id)
-    unmet = [
-        f"- not met: {criterion['criterion']} {criterion.get('note', '')}".rstrip()
-        for criterion in review.criteria
-        if not criterion.get("met")
-    ]
-    return {
-        "verdict": review.verdict,
-        "comments": "\n".join([review.comments, *unmet]).strip(),
-        "by": review.session.agent.name,
-    }
-
-
-def put_on_main(handle: Handle, session_id: int, main: str, tree: str) -> dict[str, Any]:
-    """Put the session's work on top of main: the merged tree in its worktree, main as its parent."""
-    seat = seat_of(session_id)
-    # What the session had stays reachable: a ref of its own for each time it is moved.
-    seat.hub.set_ref(f"refs/loom/kept/{session_id}-{main[:12]}", seat.head)
-    seat.workspace().reset_to(tree or seat.hub.merge(main, seat.head).tree, main)
-    commit = seat.keep("on top of main")
-    Session.objects.filter(pk=session_id).update(base_commit=main, head_commit=commit)
-    forget(session_id)
-    return {"commit": commit}
-
-
-def bead_finish(*, bead_id: int, session_id: int, merged: dict[str, Any]) -> None:
-    bead = Bead.objects.select_related("project").get(pk=bead_id)
-    session_close(session_id=session_id, reason="merged")
+    if session_id:
+        session_close(session_id=session_id, reason="merged")
+    execution_end(execution_id=execution_id, status=WorkflowExecution.Status.COMPLETED, left=left)
     bead_close(bead=bead, reason="Proven, reviewed and merged.", commit=merged["commit"], actor="merge queue")
 
 
-def bead_drop(*, bead_id: int, reason: str) -> None:
+def bead_drop(
+    *, bead_id: int, reason: str, actor: str, execution_id: int, left: dict[str, Any] | None
+) -> None:
     bead = Bead.objects.select_related("project").get(pk=bead_id)
-    bead_close(bead=bead, reason=f"Dropped by a person: {reason}", actor="a person")
+    for session in Session.objects.filter(bead=bead, status=Session.Status.OPEN):
+        session_close(session_id=session.pk, reason="dropped")
+    execution_end(execution_id=execution_id, status=WorkflowExecution.Status.FAILED, left=left)
+    bead_close(bead=bead, reason=reason, actor=actor)
 
 
-def bead_stop(*, bead_id: int) -> None:
+def bead_stop(*, bead_id: int, execution_id: int, left: dict[str, Any] | None) -> None:
     """The run was canceled: free the agents, leave the queue; the bead waits to be opened again."""
     bead = Bead.objects.select_related("project").get(pk=bead_id)
     for request in MergeRequest.objects.filter(bead=bead, status__in=["queued", "merging"]):
         merge_leave(request_id=request.pk, status=MergeRequest.Status.CANCELED)
     for session in Session.objects.filter(bead=bead, status=Session.Status.OPEN):
         session_close(session_id=session.pk, reason="canceled")
+    if execution_id:
+        execution_end(execution_id=execution_id, status=WorkflowExecution.Status.FAILED, left=left)
     if bead.status == Bead.Status.IN_PROGRESS:
         Bead.objects.filter(pk=bead_id).update(status=Bead.Status.DEFERRED)
         bead.status = Bead.Status.DEFERRED
         bead_reopen(bead=bead, reason="canceled", actor="loom")
+
+
+# -- actions of nodes -----------------------------------------------------------------------------
+
+
+@graph_action("bead.follow-up", takes=("title", "type", "role", "description", "label"))
+def follow_up(walk: Walk, **given: str) -> Outcome:
+    """Open another bead that stands on its own."""
+    made = step(follow_up_create, bead_id=walk.bead_id or 0, given=given)
+    return Outcome("success", data=made)
+
+
+def follow_up_create(*, bead_id: int, given: dict[str, str]) -> dict[str, Any]:
+    bead = Bead.objects.select_related("project").get(pk=bead_id)
+    title = (
+        given.get("title", "Look again at {title}").replace("{title}", bead.title).replace("{key}", bead.key)
+    )
+    made = bead_create(
+        project=bead.project,
+        title=title,
+        type=given.get("type", Bead.Type.TASK),
+        description=given.get("description", f"Follows from {bead.key} {bead.title}."),
+        role=given.get("role", ""),
+        labels=[given["label"]] if given.get("label") else [],
+        origin=f"follow-up:{current().run.pk}:{current().seq}",
+        actor="loom",
+    )
+    return {"bead": made.key}

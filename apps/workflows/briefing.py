@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from apps.agents.hub import Hub
 from apps.agents.models import Agent, Session
@@ -31,6 +32,17 @@ class Work:
     bead: Bead
     agent: Agent
     origin: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """An agent's part in the bead's workflow: what its node says, and how things stand when it begins."""
+
+    instructions: str = ""
+    before: str = ""
+
+
+WHOLE = Part()  # the part of who does everything alone
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,10 @@ def main_commit(project: Project) -> str:
     return head
 
 
-def briefing_of(project: Project, beads: Sequence[Bead]) -> Briefing:
-    """For beads of one project. Reads git, so not inside a transaction."""
+def briefing_of(
+    project: Project, beads: Sequence[Bead], parts: Mapping[int, Part] = MappingProxyType({})
+) -> Briefing:
+    """For beads of one project, with each one's part. Reads git, so not inside a transaction."""
     commit = main_commit(project)
     ground = _ground(hub_path(project.pk), commit, json.dumps(project.checks))
     keys = [bead.pk for bead in beads]
@@ -79,6 +93,8 @@ def briefing_of(project: Project, beads: Sequence[Bead]) -> Briefing:
             check_commands=ground.checks,
             notes=notes,
             messages=messages[bead.role],
+            instructions=parts.get(bead.pk, WHOLE).instructions,
+            before=parts.get(bead.pk, WHOLE).before,
         )
         for bead in beads
     }

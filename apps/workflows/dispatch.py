@@ -18,9 +18,10 @@ from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
 from apps.engine.services import Start, runs_start
 from apps.projects.models import Project
+from apps.workflows.beginnings import Beginning, beginnings_of
 from apps.workflows.briefing import Briefing, Work, briefing_of, work_sessions
+from apps.workflows.execution_services import graphs_pin
 
-DEFAULT_ROLE = "engineering-manager"
 AT_ONCE = 50  # beads of one transaction
 TRIES = 3
 
@@ -45,16 +46,18 @@ def _dispatch(project_id: int) -> tuple[int, bool]:
     beads = list(Bead.objects.filter(project=project).ready().order_by("priority", "id")[:room])
     for bead in beads:
         bead.project = project
-    personas = personas_of({role_of(bead) for bead in beads}) if beads else {}
-    beads = _without_unknown_roles(beads, personas)
+    begins = beginnings_of(project, beads) if beads else {}
+    personas = _personas(begins)
+    beads = _without_unknown_roles([bead for bead in beads if bead.pk in begins], begins, personas)
+    parts = {pk: begin.part for pk, begin in begins.items()}
     try:
-        briefing = briefing_of(project, beads) if beads else None
+        briefing = briefing_of(project, beads, parts) if beads else None
     except LoomError:
         briefing = None  # each run will find that out for itself, and say so at its bead
     started, again = 0, False
     for first in range(0, len(beads), AT_ONCE):
         try:
-            started += _start(project, beads[first : first + AT_ONCE], personas, briefing)
+            started += _start(project, beads[first : first + AT_ONCE], begins, personas, briefing)
         except Conflict:
             again = True
     return started, again
@@ -73,17 +76,32 @@ def room_of(project: Project) -> int:
     return min(free, share - own, project.max_sessions - own)
 
 
-def _without_unknown_roles(beads: Sequence[Bead], personas: dict[str, Persona]) -> list[Bead]:
+def _personas(begins: dict[int, Beginning]) -> dict[str, Persona]:
+    roles = {begin.role for begin in begins.values() if begin.role}
+    named = {begin.role: begin.persona for begin in begins.values() if begin.persona is not None}
+    return {**personas_of(roles), **named} if roles else {}
+
+
+def _without_unknown_roles(
+    beads: Sequence[Bead], begins: dict[int, Beginning], personas: dict[str, Persona]
+) -> list[Bead]:
     """Those of the beads that somebody can do; the others wait for a person with the reason."""
+    unknown = {bead.pk: begins[bead.pk].role for bead in beads} if beads else {}
+    unknown = {pk: role for pk, role in unknown.items() if role and role not in personas}
     for bead in beads:
-        if role_of(bead) not in personas:
-            bead_block(bead=bead, reason=f"There is no persona for the role {role_of(bead)!r}.", actor="loom")
-    return [bead for bead in beads if role_of(bead) in personas]
+        if bead.pk in unknown:
+            reason = f"There is no persona for the role {unknown[bead.pk]!r}."
+            bead_block(bead=bead, reason=reason, actor="loom")
+    return [bead for bead in beads if bead.pk not in unknown]
 
 
 @transaction.atomic
 def _start(
-    project: Project, beads: Sequence[Bead], personas: dict[str, Persona], briefing: Briefing | None
+    project: Project,
+    beads: Sequence[Bead],
+    begins: dict[int, Beginning],
+    personas: dict[str, Persona],
+    briefing: Briefing | None,
 ) -> int:
     """Agents, sessions and runs for beads, as far as there still is room; Conflict if one was taken."""
     # The project's row is the lock: two dispatchers do not both fill the last place.
@@ -91,19 +109,31 @@ def _start(
     if current.status == Project.Status.CLOSED:
         return 0
     beads = beads[: max(0, _places(current))]
-    keys = [f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads]
-    sessions: list[int | None] = [None] * len(beads)
-    if briefing is None:
-        beads_claim(claims=[(bead, "") for bead in beads])
-    else:
-        posts = [Post(role_of(bead), bead) for bead in beads]
-        agents = agents_acquire(project=project, posts=posts, personas=personas)
-        beads_claim(claims=[(bead, agent.name) for bead, agent in zip(beads, agents, strict=True)])
-        works = [Work(*work) for work in zip(beads, agents, keys, strict=True)]
-        sessions = [one.pk for one in work_sessions(project=project, works=works, briefing=briefing)]
+    keys = {bead.pk: f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads}
+    # Where no agent works first, the run begins without a session.
+    seated = [bead for bead in beads if begins[bead.pk].role] if briefing is not None else []
+    posts = [Post(begins[bead.pk].role, bead) for bead in seated]
+    agents = agents_acquire(project=project, posts=posts, personas=personas) if posts else []
+    names = {bead.pk: agent.name for bead, agent in zip(seated, agents, strict=True)}
+    beads_claim(claims=[(bead, names.get(bead.pk, "")) for bead in beads])
+    sessions: dict[int, int] = {}
+    if briefing is not None and seated:
+        works = [Work(bead, agent, keys[bead.pk]) for bead, agent in zip(seated, agents, strict=True)]
+        opened = work_sessions(project=project, works=works, briefing=briefing)
+        sessions = {bead.pk: session.pk for bead, session in zip(seated, opened, strict=True)}
+    pins = graphs_pin(graphs=[begins[bead.pk].graph for bead in beads])
     starts = [
-        Start(key, {"bead_id": bead.pk, "project_id": project.pk, "session_id": session}, bead.pk)
-        for bead, key, session in zip(beads, keys, sessions, strict=True)
+        Start(
+            keys[bead.pk],
+            {
+                "bead_id": bead.pk,
+                "project_id": project.pk,
+                "session_id": sessions.get(bead.pk),
+                "workflow": pins[begins[bead.pk].graph.name],
+            },
+            bead.pk,
+        )
+        for bead in beads
     ]
     runs_start(
         flow="bead.work", starts=starts, organization_id=project.organization_id, project_id=project.pk
@@ -116,10 +146,6 @@ def _places(project: Project) -> int:
     working = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by()
     own = working.filter(project=project).count()
     return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - working.count())
-
-
-def role_of(bead: Bead) -> str:
-    return bead.role or DEFAULT_ROLE
 
 
 def dispatch_all() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 
@@ -11,32 +11,34 @@ from apps.agents.hub import Hub
 from apps.agents.models import Session
 from apps.agents.places import hub_path
 from apps.beads.services import beads_activate, project_is_finished
-from apps.decisions.models import Decision
-from apps.decisions.services import decision_request
-from apps.engine.flow import Handle, call, current, flow, joins, step, wait_for
+from apps.engine.errors import Canceled
+from apps.engine.flow import Handle, call, flow, joins, step, wait_for
 from apps.engine.models import Run
 from apps.engine.services import run_signal, run_start
 from apps.events.bus import emit
 from apps.projects.models import Project
 from apps.projects.services import project_close
+from apps.workflows import nodes
 from apps.workflows.briefing import main_commit
-from apps.workflows.planning import plan_check, plan_text
+from apps.workflows.execution_services import execution_end
+from apps.workflows.graph_actions import Outcome, graph_action
+from apps.workflows.interpreter import Behavior, Walk
+from apps.workflows.models import WorkflowExecution
+from apps.workflows.planning import plan_check
 from apps.workflows.sessions import expand_session, plan_session
-from apps.workflows.talk import (
-    DROP,
-    Dropped,
-    Stopped,
-    answer,
-    ask_person,
-    session_close,
-    talk,
-    tell,
-)
+from apps.workflows.talk import Dropped, session_close, talk, tell
 
 PRD_PATH, SOURCE_PATH = "plans/PRD.md", "plans/SOURCE.md"
 PLATFORM = "Loom <loom@loom.invalid>"
 MAX_PLANS = 6
-APPROVE, CHANGE, REJECT = "approve", "change", "reject"
+# What people are told while the walk is at an action, or at a node of that kind.
+PHASES = {
+    "prd.expand": "expanding",
+    "prd.plan": "planning",
+    "approval": "approving",
+    "beads.open": "building",
+    "project.deliver": "delivering",
+}
 IGNORED = "__pycache__/\n*.py[cod]\n.venv/\nnode_modules/\ndist/\nbuild/\n*.egg-info/\n"
 
 
@@ -55,25 +57,60 @@ def weave_start(*, project: Project) -> Run:
     )
 
 
-@flow("prd.weave")
+@flow("prd.weave", version=2)
 def prd_weave(project_id: int) -> dict[str, Any]:
-    """From a PRD to a repository with everything merged."""
-    call(repository_open, project_id=project_id)
-    phase(project_id, "expanding")
+    """From a PRD to a repository with everything merged: the walk through the workflow `bootstrap`."""
+    walk = ProjectWalk(project_id=project_id)
     try:
-        expand(project_id)
-        phase(project_id, "planning")
-        plan(project_id)
+        walk.run()
     except Dropped as dropped:
+        walk.over(WorkflowExecution.Status.FAILED, "dropped")
         return {"status": "dropped", "reason": str(dropped)}
-    phase(project_id, "building")
-    step(plan_activate, project_id=project_id)
-    while not step(is_finished, project_id=project_id):
-        wait_for("beads.finished")
-    phase(project_id, "delivering")
-    delivered: dict[str, Any] = call(deliver, project_id=project_id)
-    step(finish, project_id=project_id)
-    return {"status": "done", **delivered}
+    except Canceled:
+        walk.over(WorkflowExecution.Status.FAILED, "canceled")
+        raise
+    walk.over(WorkflowExecution.Status.COMPLETED, "")
+    return {"status": "done", **walk.delivered}
+
+
+class ProjectWalk(Walk):
+    """A project's way; the session of its planner stays open until the plan is approved."""
+
+    behaviors: ClassVar[dict[str, Behavior]] = {
+        "action": nodes.action,
+        "approval": nodes.approval,
+        "wait": nodes.wait,
+    }
+
+    def __init__(self, *, project_id: int) -> None:
+        super().__init__(project_id=project_id)
+        self.planning = self.plans = 0
+        self.delivered: dict[str, Any] = {}
+
+    def enter(self, key: str) -> None:
+        super().enter(key)
+        node: Any = self.graph.nodes[key]
+        if name := PHASES.get(getattr(node, "action", node.kind)):
+            phase(self.project_id, name)
+
+    def refusal(self, rationale: str) -> str:
+        return f"Plan refused: {rationale}"
+
+    def session_of(self, node: Any) -> int | None:
+        return self.planning or None
+
+    def stopped(self, reason: str, why: str) -> None:
+        self.close(reason, why)
+
+    def close(self, reason: str, detail: str = "") -> None:
+        if self.planning:
+            step(session_close, session_id=self.planning, reason=reason, detail=detail)
+        self.planning = 0
+
+    def over(self, status: str, reason: str) -> None:
+        self.close(reason)
+        if self.execution_id:
+            step(execution_end, execution_id=self.execution_id, status=status, left=self.left)
 
 
 def phase(project_id: int, name: str) -> None:
@@ -91,6 +128,11 @@ def phase_tell(*, project_id: int, name: str) -> None:
     )
 
 
+@graph_action("repository.open", subject="project")
+def open_repository(walk: ProjectWalk) -> Outcome:
+    return Outcome("success", data=call(repository_open, project_id=walk.project_id))
+
+
 def repository_open(handle: Handle, project_id: int) -> dict[str, Any]:
     """The project's bare repository with a first commit: the PRD as it was given."""
     project = Project.objects.get(pk=project_id)
@@ -103,19 +145,18 @@ def repository_open(handle: Handle, project_id: int) -> dict[str, Any]:
     return {"commit": head}
 
 
-def expand(project_id: int) -> None:
-    """The project manager turns the PRD into plans/PRD.md; a refusal to finish is a person's question."""
-    while True:
-        opened = call(expand_open, project_id=project_id)
-        ending = talk(opened["session"], project_id=project_id)
-        if ending.reason == "claim":
-            call(land_plans, session_id=opened["session"])
-            step(session_close, session_id=opened["session"], reason="landed")
-            return
-        step(session_close, session_id=opened["session"], reason=ending.reason, detail=ending.detail)
-        trouble = f"The PRD could not be expanded: {ending.detail or ending.reason}"
-        if ask_person(trouble, project_id=project_id, bead_id=None) == DROP:
-            raise Dropped(trouble)
+@graph_action("prd.expand", subject="project")
+def expand(walk: ProjectWalk) -> Outcome:
+    """The project manager turns the PRD into plans/PRD.md."""
+    opened = call(expand_open, project_id=walk.project_id)
+    ending = talk(opened["session"], project_id=walk.project_id)
+    if ending.reason == "claim":
+        call(land_plans, session_id=opened["session"])
+        step(session_close, session_id=opened["session"], reason="landed")
+        return Outcome("success")
+    step(session_close, session_id=opened["session"], reason=ending.reason, detail=ending.detail)
+    trouble = f"The PRD could not be expanded: {ending.detail or ending.reason}"
+    return Outcome("failure", trouble, {"reason": ending.reason})
 
 
 @joins
@@ -141,44 +182,30 @@ def land_plans(handle: Handle, session_id: int) -> dict[str, Any]:
     return {"commit": hub.commit_files(session.project.branch, files, "Expand the PRD", author)}
 
 
-def plan(project_id: int) -> None:
-    """Plan until the plan holds and is approved."""
-    while True:
-        opened = call(plan_open, project_id=project_id)
-        session_id = opened["session"]
-        try:
-            plan_until_approved(project_id, session_id)
-        except Stopped as stopped:
-            step(session_close, session_id=session_id, reason=stopped.reason, detail=stopped.detail)
-            if ask_person(str(stopped), project_id=project_id, bead_id=None) == DROP:
-                raise Dropped(str(stopped)) from stopped
-        else:
-            step(session_close, session_id=session_id, reason="approved")
-            return
-
-
-def plan_until_approved(project_id: int, session_id: int) -> None:
-    for _ in range(MAX_PLANS):
-        ending = talk(session_id, project_id=project_id)
+@graph_action("prd.plan", subject="project")
+def plan(walk: ProjectWalk) -> Outcome:
+    """Plan until the plan holds; a plan that was sent back is mended by who made it."""
+    if walk.planning:
+        tell(walk.planning, walk.why)
+    else:
+        walk.planning, walk.plans = call(plan_open, project_id=walk.project_id)["session"], 0
+    while walk.plans < MAX_PLANS:
+        walk.plans += 1
+        ending = talk(walk.planning, project_id=walk.project_id)
         if ending.reason != "claim":
-            raise Stopped(ending.reason, f"The plan was not finished: {ending.detail or ending.reason}")
-        problems = step(plan_check, project_id=project_id)
-        if problems:
-            listed = "\n".join(f"- {problem}" for problem in problems)
-            tell(
-                session_id,
-                f"Plan refused: mend this with create_bead and update_bead, then call done.\n{listed}",
-            )
-            continue
-        phase(project_id, "approving")
-        asked = step(approval_ask, project_id=project_id)
-        said = answer(asked["decision"], project_id=project_id)
-        if said.get("choice") == APPROVE:
-            return
-        if said.get("choice") == REJECT:
-            raise Dropped(f"The plan was rejected: {said.get('rationale', '')}")
-        tell(session_id, f"Plan refused: {said.get('rationale') or 'change it.'}")
-    raise Stopped("plan", f"The plan did not hold after {MAX_PLANS} attempts.")
+            walk.close(ending.reason, ending.detail)
+            trouble = f"The plan was not finished: {ending.detail or ending.reason}"
+            return Outcome("failure", trouble, {"reason": ending.reason})
+        problems = step(plan_check, project_id=walk.project_id)
+        if not problems:
+            return Outcome("success")
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        tell(
+            walk.planning,
+            f"Plan refused: mend this with create_bead and update_bead, then call done.\n{listed}",
+        )
+    walk.close("plan")
+    return Outcome("failure", f"The plan did not hold after {MAX_PLANS} attempts.", {"reason": "plan"})
 
 
 @joins
@@ -193,30 +220,21 @@ def plan_open(handle: Handle, project_id: int) -> dict[str, Any]:
     return {"session": session_id}
 
 
-def approval_ask(*, project_id: int) -> dict[str, Any]:
-    project = Project.objects.get(pk=project_id)
-    execution = current()
-    decision = decision_request(
-        project=project,
-        kind=Decision.Kind.PLAN,
-        question="Approve the plan",
-        options=[
-            {"key": APPROVE, "label": "Approve", "detail": "Work on the stories begins."},
-            {"key": CHANGE, "label": "Send back", "detail": "Say in the rationale what must change."},
-            {"key": REJECT, "label": "Reject", "detail": "Nothing is built."},
-        ],
-        recommendation=APPROVE,
-        context=plan_text(project),
-        requester="project-manager",
-        needs_person=project.approval == Project.Approval.ASK,
-        run_id=execution.run.pk,
-        origin=f"run:{execution.run.pk}:{execution.seq}",
-    )
-    return {"decision": decision.pk}
+@graph_action("beads.open", subject="project")
+def open_beads(walk: ProjectWalk) -> Outcome:
+    walk.close("approved")
+    return Outcome("success", data={"beads": step(plan_activate, project_id=walk.project_id)})
 
 
 def plan_activate(*, project_id: int) -> int:
     return beads_activate(project=Project.objects.get(pk=project_id), actor="loom")
+
+
+@graph_action("beads.finished", subject="project")
+def wait_until_finished(walk: ProjectWalk) -> Outcome:
+    while not step(is_finished, project_id=walk.project_id):
+        wait_for("beads.finished")
+    return Outcome("success")
 
 
 def is_finished(*, project_id: int) -> bool:
@@ -228,6 +246,13 @@ def finished_tell(project_id: int) -> None:
     run = Run.objects.unfinished().filter(key=run_key(project_id)).first()
     if run is not None and project_is_finished(project_id):
         run_signal(run_id=run.pk, name="beads.finished")
+
+
+@graph_action("project.deliver", subject="project")
+def deliver_project(walk: ProjectWalk) -> Outcome:
+    walk.delivered = call(deliver, project_id=walk.project_id)
+    step(finish, project_id=walk.project_id)
+    return Outcome("success", data=walk.delivered)
 
 
 def deliver(handle: Handle, project_id: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apps.agents.models import Claim, Persona, Review, Session
@@ -14,7 +15,7 @@ from apps.agents.prompts import (
     review_task,
 )
 from apps.agents.proof import evidence_text
-from apps.agents.services import Opening, agent_acquire, sessions_open
+from apps.agents.services import Opening, Post, agents_acquire, sessions_open
 from apps.decisions.models import Decision
 from apps.projects.models import Project, Requirement
 from apps.providers.gateway import takes_tools
@@ -26,11 +27,21 @@ def _known(origin: str) -> int | None:
     return Session.objects.filter(origin=origin).values_list("pk", flat=True).first()
 
 
-def _open(project: Project, role: str, kind: str, origin: str, task: str, base: str, **about: Any) -> int:
+def _open(
+    project: Project,
+    role: str,
+    kind: str,
+    origin: str,
+    task: str,
+    base: str,
+    *,
+    personas: Mapping[str, Persona] | None = None,
+    **about: Any,
+) -> int:
     """The session of that origin, opened with an agent of that role if it is new."""
     if (known := _known(origin)) is not None:
         return known
-    agent = agent_acquire(project=project, role=role, bead=about.get("bead"))
+    (agent,) = agents_acquire(project=project, posts=[Post(role, about.get("bead"))], personas=personas)
     messages = opening_messages(agent, project, task)
     opening = Opening(agent, kind, origin, messages, kind_actions(kind), base, **about)
     native_tools = takes_tools(project.organization_id)
@@ -75,7 +86,16 @@ def decide_session(*, decision_id: int, origin: str, base: str, role: str = DECI
     )
 
 
-def review_session(*, claim_id: int, origin: str, diff: str, flags: list[dict[str, str]]) -> int:
+def review_session(
+    *,
+    claim_id: int,
+    origin: str,
+    diff: str,
+    flags: list[dict[str, str]],
+    role: str = REVIEWER,
+    personas: Mapping[str, Persona] | None = None,
+    instructions: str = "",
+) -> int:
     claim = Claim.objects.select_related("bead__project", "session").get(pk=claim_id)
     earlier = list(Review.objects.filter(bead=claim.bead).order_by("id"))
     task = review_task(
@@ -86,7 +106,15 @@ def review_session(*, claim_id: int, origin: str, diff: str, flags: list[dict[st
         evidence=evidence_text(list(claim.evidence.all())),
         flags=[f"{flag['path']}: {flag['what']}" for flag in flags],
         earlier="\n".join(f"- {review.verdict}: {review.comments}" for review in earlier),
+        instructions=instructions,
     )
     return _open(
-        claim.bead.project, REVIEWER, Session.Kind.REVIEW, origin, task, claim.commit, bead=claim.bead
+        claim.bead.project,
+        role,
+        Session.Kind.REVIEW,
+        origin,
+        task,
+        claim.commit,
+        personas=personas,
+        bead=claim.bead,
     )

@@ -39,11 +39,14 @@ class Stopped(Exception):
         self.reason, self.detail = reason, detail
 
 
-def talk(session_id: int, *, project_id: int, bead_id: int | None = None) -> Ending:
-    """Run a session; when the model cannot be reached or paid, wait for a person and go on right there."""
+def talk(session_id: int, *, project_id: int, bead_id: int | None = None, until: str | None = None) -> Ending:
+    """Run a session; when the model cannot be reached or paid, wait for a person and go on right there.
+
+    After the moment `until` it ends for the reason "timeout".
+    """
     while True:
         try:
-            return session_run(session_id)
+            return session_run(session_id, until=until)
         except StepFailed as failed:
             trouble = f"{failed.failure.message} {failed.failure.hint}".strip()
         if ask_person(trouble, project_id=project_id, bead_id=bead_id, session_id=session_id) == DROP:

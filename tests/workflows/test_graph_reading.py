@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from apps.beads.models import Bead
 from apps.core.errors import BadInput, NotFound
+from apps.projects.models import Project
 from apps.workflows.graph import Graph
 from apps.workflows.graph_library import Found, built_in, graph_check, graph_checked, workflow_for
 from apps.workflows.graph_reading import GraphRefused, graph_read
@@ -65,7 +67,7 @@ def test_a_small_definition_is_read_with_its_defaults() -> None:
 
 
 def test_every_shipped_workflow_can_be_used_and_says_what_it_is_for() -> None:
-    assert set(built_in()) == {"story", "feature", "bug", "ui", "self-improvement"}
+    assert set(built_in()) == {"story", "feature", "bug", "ui", "self-improvement", "bootstrap"}
     for graph in built_in().values():
         assert [str(problem) for problem in graph_check(graph)] == []
         assert graph.description
@@ -238,6 +240,10 @@ def test_a_higher_priority_goes_first_for_beads_with_its_label() -> None:
     assert graph.way("build", "success", ["build", "guide"]) == "merge"
 
 
+def bead(kind: str, labels: Sequence[str] = ()) -> Bead:
+    return Bead(type=kind, labels=list(labels), project=Project(name="Calculator"))
+
+
 # -- which workflow a bead gets --------------------------------------------------------------------
 
 
@@ -260,7 +266,7 @@ def test_a_higher_priority_goes_first_for_beads_with_its_label() -> None:
 )
 def test_labels_say_more_than_types_and_match_whole_words(kind: str, labels: list[str], name: str) -> None:
     workflows = {key: Found(graph) for key, graph in built_in().items()}
-    assert workflow_for(Bead(type=kind, labels=labels), workflows).graph.name == name
+    assert workflow_for(bead(kind, labels), workflows).graph.name == name
 
 
 def graph_named(name: str, match: list[dict[str, Any]], **more: Any) -> Graph:
@@ -273,10 +279,10 @@ def test_of_equal_matches_the_narrower_level_wins_then_the_name() -> None:
         "a": Found(graph_named("a", [{"types": ["bug"]}])),
         "own": Found(graph_named("own", [{"types": ["bug"]}]), level=2),
     }
-    assert workflow_for(Bead(type="bug"), workflows).graph.name == "own"
+    assert workflow_for(bead("bug"), workflows).graph.name == "own"
     del workflows["own"]
-    assert workflow_for(Bead(type="bug"), workflows).graph.name == "a"
+    assert workflow_for(bead("bug"), workflows).graph.name == "a"
     both = graph_named("z", [{"types": ["bug"], "labels": ["db"]}])
-    assert workflow_for(Bead(type="bug", labels=["db"]), {**workflows, "z": Found(both)}).graph.name == "z"
+    assert workflow_for(bead("bug", ["db"]), {**workflows, "z": Found(both)}).graph.name == "z"
     with pytest.raises(NotFound, match="No workflow is for"):
-        workflow_for(Bead(type="chore"), workflows)
+        workflow_for(bead("chore"), workflows)

@@ -1,0 +1,178 @@
+"""What is kept of a run's way through its workflow; written inside the steps of its flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.agents.models import Session
+from apps.beads.models import Bead
+from apps.beads.services import bead_stage
+from apps.core.states import move
+from apps.engine.flow import current
+from apps.events.bus import emit
+from apps.projects.models import Project
+from apps.workflows.graph import Graph
+from apps.workflows.graph_library import BOOTSTRAP, Found, workflow_for, workflows_of
+from apps.workflows.models import WorkflowContent, WorkflowDefinition, WorkflowExecution, WorkflowHistory
+
+RESULT_CHARS = 4000
+
+
+def graphs_pin(*, graphs: Iterable[Graph]) -> dict[str, str]:
+    """Keep what graphs say for the runs that go through them; the hash of each by its name."""
+    wanted = {graph.sha256: graph for graph in graphs}
+    known = set(WorkflowContent.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+    fresh = [
+        WorkflowContent(sha256=sha, content=graph.content())
+        for sha, graph in wanted.items()
+        if sha not in known
+    ]
+    if fresh:
+        WorkflowContent.objects.bulk_create(fresh, ignore_conflicts=True)
+    return {graph.name: sha for sha, graph in wanted.items()}
+
+
+def execution_begin(*, project_id: int, bead_id: int | None, workflow: str) -> dict[str, Any]:
+    """Begin the way of the current run, through the graph it was dispatched with if any. A database step."""
+    project = Project.objects.get(pk=project_id)
+    bead = Bead.objects.filter(pk=bead_id).first() if bead_id else None
+    if bead is not None:
+        bead.project = project
+    sha = workflow
+    if not sha:
+        (sha,) = graphs_pin(graphs=[_chosen(project, bead).graph]).values()
+    content = WorkflowContent.objects.get(pk=sha)
+    name, now = content.content["name"], timezone.now()
+    execution, _ = WorkflowExecution.objects.get_or_create(
+        run_id=current().run.pk,
+        defaults={
+            "project": project,
+            "bead": bead,
+            "name": name,
+            "content": content,
+            "definition": _definition(project, name, sha),
+            "started_at": now,
+            "last_node_at": now,
+        },
+    )
+    _tell(execution, "workflow.started", workflow_id=_workflow_id(execution), content=sha)
+    return {
+        "execution": execution.pk,
+        "workflow": sha,
+        "labels": [str(one) for one in bead.labels] if bead else [],
+    }
+
+
+def _chosen(project: Project, bead: Bead | None) -> Found:
+    workflows = workflows_of(project)
+    return workflow_for(bead, workflows) if bead is not None else workflows[BOOTSTRAP]
+
+
+def _definition(project: Project, name: str, sha: str) -> WorkflowDefinition | None:
+    rows = WorkflowDefinition.objects.filter(
+        Q(project=project) | Q(project=None), organization_id=project.organization_id, name=name, sha256=sha
+    )
+    return rows.order_by("-project_id").first()
+
+
+def node_enter(
+    *,
+    execution_id: int,
+    key: str,
+    kind: str,
+    attempt: int,
+    cycles: int,
+    left: dict[str, Any] | None,
+    stage: str,
+) -> dict[str, Any]:
+    """The walk is at this node now, and how it left the one before. A database step."""
+    execution, now = _execution(execution_id), timezone.now()
+    if left is not None:
+        _history_add(execution, left)
+    WorkflowExecution.objects.filter(pk=execution_id).update(
+        current_node=key,
+        node_attempt_count=attempt,
+        cycle_count=cycles,
+        status=WorkflowExecution.Status.ACTIVE,
+        last_node_at=now,
+        updated_at=now,
+    )
+    if execution.bead is not None and stage:
+        bead_stage(bead=execution.bead, stage=stage)
+    came = {"from_node": left["key"], "condition": left["condition"]} if left else {}
+    _tell(execution, "workflow.node", node=key, node_type=kind, attempt=attempt, cycle_count=cycles, **came)
+    return {"at": now.isoformat()}
+
+
+def _history_add(execution: WorkflowExecution, left: dict[str, Any]) -> None:
+    session_id = left.get("session") or 0
+    agent_id = Session.objects.filter(pk=session_id).values_list("agent_id", flat=True).first()
+    WorkflowHistory.objects.create(
+        execution=execution,
+        number=left["number"],
+        node_key=left["key"],
+        agent_id=agent_id,
+        condition=left["condition"],
+        result_data={"detail": left.get("detail", "")[:RESULT_CHARS], **left.get("data", {})},
+        attempt_number=left["attempt"],
+    )
+
+
+def execution_escalate(*, execution_id: int, key: str, why: str, attempts: int, to: str) -> None:
+    """The node is given up: `to` follows, or a person where that is empty. A database step."""
+    execution, now = _execution(execution_id), timezone.now()
+    WorkflowExecution.objects.filter(pk=execution_id).update(
+        status=WorkflowExecution.Status.ESCALATED, escalated_at=now, updated_at=now
+    )
+    _tell(execution, "workflow.escalated", node=key, reason=why[:500], attempts=attempts, to=to or "a person")
+
+
+def execution_end(*, execution_id: int, status: str, left: dict[str, Any] | None = None) -> None:
+    """The walk is over; a second call changes nothing. A database step."""
+    execution, now = _execution(execution_id), timezone.now()
+    ended = move(
+        WorkflowExecution.objects.filter(pk=execution_id),
+        to=status,
+        allowed=set(WorkflowExecution.OPEN),
+        completed_at=now,
+        last_node_at=now,
+    )
+    if ended:
+        if left is not None:
+            _history_add(execution, left)
+        _tell(execution, "workflow.completed", status=status, cycle_count=execution.cycle_count)
+
+
+def execution_show(*, run_id: int, is_blocked: bool) -> None:
+    """Whether the walk waits for a person just now."""
+    to, was = WorkflowExecution.Status.BLOCKED, WorkflowExecution.Status.ACTIVE
+    if not is_blocked:
+        to, was = was, to
+    move(WorkflowExecution.objects.filter(run_id=run_id), to=to, allowed={was})
+
+
+def _execution(execution_id: int) -> WorkflowExecution:
+    rows = WorkflowExecution.objects.select_related("project", "bead__project", "definition")
+    return rows.defer("project__prd", "bead__project__prd").get(pk=execution_id)
+
+
+def _workflow_id(execution: WorkflowExecution) -> str:
+    return str(execution.definition_id) if execution.definition_id else execution.name
+
+
+def _tell(execution: WorkflowExecution, kind: str, **data: Any) -> None:
+    emit(
+        kind,
+        organization_id=execution.project.organization_id,
+        project_id=execution.project_id,
+        bead_id=execution.bead_id,
+        subject=f"bead:{execution.bead.key}" if execution.bead else f"project:{execution.project.slug}",
+        actor="loom",
+        workflow=execution.name,
+        execution_id=execution.pk,
+        **data,
+    )

@@ -31,10 +31,13 @@ class Stamp:
 
 
 class ModelServer:
-    """`answer` makes a completion of a request's body, or None: then the answer waits for `release`."""
+    """`answer` makes a completion of a request's body, or None: then the answer waits for `release`.
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    Each answer is thought about for `delay` seconds.
+    """
+
+    def __init__(self, answer: Answer, delay: float = 0.0) -> None:
+        self.answer, self.delay = answer, delay
         self.stamps: list[Stamp] = []
         self.url = ""
         self._held: list[_Line] = []
@@ -112,8 +115,15 @@ class _Line(asyncio.Protocol):
         if completion is None:
             self.server.hold(self)
             return
-        if body:
-            self.server.stamps.append(Stamp(received, time.monotonic(), len(body)))
+        if body and self.server.delay:
+            asyncio.get_running_loop().call_later(self.server.delay, self._answer, completion, body, received)
+        elif body:
+            self._answer(completion, body, received)
+        else:
+            self.reply(completion)
+
+    def _answer(self, completion: bytes, body: bytes, received: float) -> None:
+        self.server.stamps.append(Stamp(received, time.monotonic(), len(body)))
         self.reply(completion)
 
     def reply(self, completion: bytes) -> None:

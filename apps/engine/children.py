@@ -147,7 +147,7 @@ class _Limit:
             self._moment, self._seq = datetime.fromisoformat(said), current().seq
 
     def wait(self, signal: str) -> None:
-        self.has_passed = wait_until(signal, self._moment) is None
+        self.has_passed = wait_until(signal, self._moment) is None and self._moment is not None
 
     def passed(self, what: str) -> ChildFailed:
         return ChildFailed(what, Failure(LATE, f"It took longer than {self._seconds:g} s."), seq=self._seq)

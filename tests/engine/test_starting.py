@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from django.db import transaction
 from apps.core.errors import BadInput
 from apps.engine import doorbell, runner
 from apps.engine.models import Run
-from apps.engine.services import run_start
+from apps.engine.services import Start, run_start, runs_start
 from tests.engine.flows import at_once, fresh, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,3 +88,66 @@ def test_a_broken_bell_does_not_break_the_start() -> None:
 
     doorbell.use(broken)
     assert start(echo).status == Run.Status.READY
+
+
+# -- many at once -------------------------------------------------------------------------------------
+
+
+def keys(*numbers: int) -> list[Start]:
+    return [Start(f"many:{number}", {"n": number}, bead_id=number) for number in numbers]
+
+
+def test_many_runs_start_in_order_and_those_there_are_are_left_alone(rings: list[int]) -> None:
+    start(echo, key="many:2")
+    rings.clear()
+    runs = runs_start(flow="test.echo", starts=keys(3, 2, 1), organization_id=7, project_id=8)
+    assert [run.key for run in runs] == ["many:3", "many:1"]
+    assert rings == [run.pk for run in runs]
+    assert [(run.organization_id, run.project_id, run.bead_id) for run in runs] == [(7, 8, 3), (7, 8, 1)]
+    assert runs_start(flow="test.echo", starts=keys(1, 2, 3)) == []
+
+
+def test_a_key_that_is_given_twice_starts_one_run() -> None:
+    start(echo, key="other")
+    runs = runs_start(flow="test.echo", starts=[Start("k", {"n": 1}), Start("k", {"n": 2})])
+    assert [fresh(run).input for run in runs] == [{"n": 1}]
+
+
+@pytest.mark.parametrize("wrong", [Start("", {}), Start("x" * 161, {})])
+def test_one_key_that_cannot_be_kept_starts_nothing(wrong: Start) -> None:
+    start(echo, key="other")
+    with pytest.raises(BadInput):
+        runs_start(flow="test.echo", starts=[*keys(1), wrong])
+    assert Run.objects.count() == 1
+
+
+def test_many_callers_who_start_the_same_runs_at_once_start_each_once(rings: list[int]) -> None:
+    start(echo, key="other")
+    for round_number in range(3):
+        numbers = [round_number * 100 + number for number in range(20)]
+        wanted = [keys(*numbers), keys(*reversed(numbers)), keys(*numbers[5:]), keys(*numbers)]
+        rings.clear()
+        given = at_once(*[partial(runs_start, flow="test.echo", starts=starts) for starts in wanted])
+        assert not [one for one in given if isinstance(one, BaseException)], given
+        assert sorted(run.key for runs in given for run in runs) == sorted(one.key for one in wanted[0])
+        assert sorted(rings) == sorted(run.pk for runs in given for run in runs)
+
+
+def test_a_start_that_meets_one_in_an_open_transaction_waits_and_starts_the_rest() -> None:
+    start(echo, key="other")
+    began, go_on = threading.Event(), threading.Event()
+
+    def first() -> int:
+        with transaction.atomic():
+            runs = runs_start(flow="test.echo", starts=keys(1, 2))
+            began.set()
+            go_on.wait(10)
+        return len(runs)
+
+    def second() -> int:
+        began.wait(10)
+        threading.Timer(0.2, go_on.set).start()
+        return len(runs_start(flow="test.echo", starts=keys(2, 3)))
+
+    assert at_once(first, second) == [2, 1]
+    assert Run.objects.filter(key__startswith="many:").count() == 3

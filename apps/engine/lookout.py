@@ -1,4 +1,4 @@
-"""The lookout: a worker with free hands looks for due runs itself, whatever became of their rings.
+"""The lookout: a worker with free hands looks for due runs itself, whatever became of broker and beat.
 
 A ring dies with the worker that heard it, or with the broker; ringing again costs time, and is done the less
 the longer a run waits. Nobody but a worker with room knows that the run waits in vain.
@@ -14,7 +14,7 @@ from django.db import Error, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.engine import leases
+from apps.engine import leases, runner
 from apps.engine.crew import Crew
 from apps.engine.models import Run
 
@@ -42,6 +42,7 @@ class Lookout:
             room = 0 if leases.is_stopping() else self._crew.room()
             if room:
                 try:
+                    runner.sweep_dead()
                     self._crew.take(forgotten(room))
                 except Error as error:
                     log.warning("could not look for forgotten runs: %s", error)

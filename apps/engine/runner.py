@@ -174,9 +174,16 @@ def sweep(limit: int = 500) -> int:
         Run.objects.filter(status=Run.Status.RUNNING, lease_until__lt=now),
         Run.objects.filter(Exists(told), status=Run.Status.WAITING),
         Run.objects.filter(Exists(of_child), status=Run.Status.WAITING, waits_for=ANY_CHILD),
-        Run.objects.filter(status=Run.Status.RUNNING, lease_owner__in=_dead_owners()),
     )
-    return sum(_put_back(runs, limit) for runs in forgotten) + _ring_again(now, limit)
+    put_back = sum(_put_back(runs, limit) for runs in forgotten)
+    return put_back + sweep_dead(limit) + _ring_again(now, limit)
+
+
+def sweep_dead(limit: int = 500) -> int:
+    """Put back what workers held that died on this machine, before its lease runs out; how many."""
+    owners = _dead_owners()
+    held = Run.objects.filter(status=Run.Status.RUNNING, lease_owner__in=owners)
+    return _put_back(held, limit) if owners else 0
 
 
 def _dead_owners() -> list[str]:

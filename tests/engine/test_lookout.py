@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.engine import leases, lookout
+from apps.engine import doorbell, leases, lookout
 from apps.engine.crew import Crew
 from apps.engine.flow import step, wait_for
 from apps.engine.lookout import Lookout, forgotten
@@ -63,6 +63,18 @@ def test_a_run_whose_ring_was_lost_is_taken_up(monkeypatch: pytest.MonkeyPatch) 
     let_time_pass(started)
     assert watched(1, lambda: fresh(started).status == Run.Status.DONE)
     assert notes() == ["done"]
+
+
+def test_what_a_dead_worker_of_this_machine_held_is_taken_up_before_its_lease_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout, "LOOK_EVERY_S", 0.05)
+    doorbell.use(None)  # rings go to the broker, and nobody listens there
+    started = start(noting)
+    crash(started, owner=f"{leases.place()}:1:0")  # pid 1 lives, but began at another time
+    assert watched(1, lambda: fresh(started).status == Run.Status.READY)
+    let_time_pass(started)
+    assert watched(1, lambda: fresh(started).status == Run.Status.DONE)
 
 
 def test_a_crew_without_room_is_given_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

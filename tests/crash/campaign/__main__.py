@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.crash.campaign.databases import Cluster
 from tests.crash.dying import ROOT
 
-LEASE = 6.0
+LEASE = 8.0  # seconds
 
 
 def arguments() -> argparse.Namespace:

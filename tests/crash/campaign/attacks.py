@@ -39,6 +39,14 @@ class Attacker:
         self._plans = 0
         self._next = time.monotonic() + 1.0
         self._calm_until = 0.0
+        self._shaking = {
+            self._wipe_broker: 4,
+            self._kill_broker: 3,
+            self._kill_everything: 2,
+            **({self._restart_database: 4} if cluster else {}),
+        }
+        self._kinds = {self._kill_worker: 30, self._freeze_worker: 6, self._kill_beat: 4, **self._shaking}
+        self._deck = dice.sample(list(self._kinds), len(self._kinds))
 
     @property
     def total(self) -> int:
@@ -81,16 +89,13 @@ class Attacker:
             life.unlink()
 
     def _choose(self) -> Callable[[], None]:
-        kinds: list[tuple[int, Callable[[], None]]] = [
-            (30, self._kill_worker),
-            (6, self._freeze_worker),
-            (4, self._kill_beat),
-        ]
-        if time.monotonic() > self._calm_until:
-            kinds += [(4, self._wipe_broker), (3, self._kill_broker), (2, self._kill_everything)]
-            kinds += [(4, self._restart_database)] if self.cluster else []
-        weights = [weight for weight, _ in kinds]
-        return self.dice.choices([attack for _, attack in kinds], weights)[0]
+        """Each kind once, then by their weights; what shakes everything has a pause behind it."""
+        if self._deck:
+            return self._deck.pop()
+        kinds = dict(self._kinds)
+        if time.monotonic() < self._calm_until:
+            kinds = {attack: weight for attack, weight in kinds.items() if attack not in self._shaking}
+        return self.dice.choices(list(kinds), list(kinds.values()))[0]
 
     # -- planned deaths ----------------------------------------------------------------------------
 

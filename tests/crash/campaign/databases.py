@@ -56,6 +56,7 @@ class Cluster:
         done = subprocess.run(
             [*become, _program(program), *arguments],
             cwd=self.directory,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a pipe would stay open in the server
             stderr=subprocess.DEVNULL,

@@ -37,8 +37,8 @@ from tests.crash.campaign.watch import Watch, belonging_to, patiently
 
 TICK = 0.05
 PROJECTS = 2
-SESSIONS = 5  # of one project at once
-OPEN_BEADS = 7  # of one project while the attacks last
+SESSIONS = 3  # of one project at once
+OPEN_BEADS = 5  # of one project while the attacks last
 QUIET_SECONDS = 25.0  # without any event: nothing will happen any more
 GRACE = 2.0  # seconds on top of the lease
 

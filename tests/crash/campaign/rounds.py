@@ -17,7 +17,7 @@ from apps.events.bus import emit
 from apps.events.models import Event
 
 ROUNDS = 3
-AT_ONCE = 3  # runs while the attacks last
+AT_ONCE = 2  # runs while the attacks last
 FLOW, BRANCH, MARK = "campaign.rounds", "campaign.branch", "campaign.mark"
 
 

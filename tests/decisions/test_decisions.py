@@ -12,8 +12,6 @@ from django.utils import timezone
 from apps.accounts.services import organization_ensure
 from apps.beads.services import bead_create
 from apps.core.errors import BadInput, Conflict
-from apps.decisions import tasks
-from apps.decisions.deadlines import deadlines_pass
 from apps.decisions.models import DEADLINE, Decision
 from apps.decisions.services import (
     decision_cancel,
@@ -177,29 +175,3 @@ def test_the_run_that_waits_goes_on_without_an_answer_when_the_question_is_withd
     assert fresh(waiting).output == {"decider": "ann", "rationale": "The question was withdrawn."}
     with pytest.raises(Conflict):
         decision_decide(decision=Decision.objects.get(), choice="hash", decider="bob")
-
-
-# -- deadlines -------------------------------------------------------------------------------------
-
-
-def test_a_question_that_no_agent_answered_in_time_goes_to_people_once(project: Project) -> None:
-    overdue = ask(project, deadline=timedelta(hours=-1))
-    in_time = ask(project)
-    tasks.sweep()
-    assert deadlines_pass() == 0
-    assert list(Decision.objects.filter(needs_person=True)) == [overdue]
-    assert events(overdue) == ["decision.created", "decision.escalated"]
-    assert events(in_time) == ["decision.created"]
-
-
-def test_answered_questions_are_not_overdue(project: Project) -> None:
-    decision_decide(decision=ask(project, deadline=timedelta(hours=-1)), choice="hash", decider="ann")
-    assert deadlines_pass() == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_sweeps_at_once_remind_once(project: Project) -> None:
-    for _ in range(5):
-        ask(project, deadline=timedelta(hours=-1))
-    at_once(deadlines_pass, deadlines_pass)
-    assert Event.objects.filter(kind="decision.escalated").count() == 5

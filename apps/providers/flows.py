@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.engine.flow import Handle, call, flow, wait_for
+from apps.engine.flow import Handle, answers, call, flow, wait_for
 from apps.engine.generations import continue_as_new
 from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
@@ -27,7 +27,11 @@ SLOWER = 1.5  # a latency that changed by this factor is news
 
 @flow(HEARTBEAT)
 def provider_heartbeat(provider_id: int, last: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Look at a provider until it is disabled or deleted. The signal "check" makes it look at once."""
+    """Look at a provider until it is disabled or deleted. The signal "check" makes it look at once.
+
+    Asked for its "health" it tells what it saw last.
+    """
+    answers("health", lambda: last or {})
     for _ in range(BEATS):
         seen: dict[str, Any] = call(provider_look, provider_id=provider_id, last=last or {})
         if not seen["enabled"]:

@@ -27,7 +27,7 @@ from apps.beads.models import Bead
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.health import EXTRAS
 from apps.decisions.models import Decision
-from apps.engine.flow import flow, step, wait_for
+from apps.engine.flow import answers, flow, step, wait_for
 from apps.engine.generations import continue_as_new
 from apps.engine.models import Run
 from apps.engine.queries import run_query
@@ -53,7 +53,11 @@ TOO_LONG = 120.0  # seconds that work may wait for a worker
 
 @flow(LIFE)
 def agent_life(agent_id: int, patience: float | None = None) -> dict[str, Any]:
-    """From spawned to stopped. The signal "agent" carries {"command", "actor", "patience"}."""
+    """From spawned to stopped. The signal "agent" carries {"command", "actor", "patience"}.
+
+    Asked for its "status" it tells what the agent is doing at that moment.
+    """
+    answers("status", lambda: agent_now(agent_id))
     for _ in range(ROUNDS):
         seen: dict[str, Any] = step(agent_look, agent_id=agent_id)
         if seen["over"]:
@@ -150,10 +154,14 @@ def life_of(agent_id: int) -> Run | None:
 
 def agent_query(*, agent_id: int) -> dict[str, Any]:
     """What an agent is doing right now, and how its life stands."""
+    life = life_of(agent_id)
+    return {**agent_now(agent_id), "life": run_query(run_id=life.pk) if life else None}
+
+
+def agent_now(agent_id: int) -> dict[str, Any]:
     agent = Agent.objects.select_related("current_bead").filter(pk=agent_id).first()
     if agent is None:
         raise NotFound(f"There is no agent {agent_id}.")
-    life = life_of(agent_id)
     return {
         "agent_id": agent.pk,
         "name": agent.name,
@@ -162,7 +170,6 @@ def agent_query(*, agent_id: int) -> dict[str, Any]:
         "bead": agent.current_bead.key if agent.current_bead else "",
         "action": agent.current_action,
         "last_active_at": agent.last_active_at.isoformat() if agent.last_active_at else None,
-        "life": run_query(run_id=life.pk) if life else None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -85,4 +85,5 @@ def next_ring(motivation: Motivation) -> datetime | None:
     if clock.clocked is not None:
         return clock.clocked.clocked_time  # type: ignore[no-any-return]
     last = clock.last_run_at or clock.date_changed
-    return timezone.now() + clock.schedule.remaining_estimate(last)  # type: ignore[no-any-return]
+    ring = timezone.now() + clock.schedule.remaining_estimate(last) + timedelta(milliseconds=500)
+    return ring.replace(microsecond=0)

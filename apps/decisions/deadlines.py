@@ -13,12 +13,12 @@ from apps.decisions.tally import Tally, tally_of
 
 
 @transaction.atomic
-def decision_escalate(*, decision: Decision, reason: str, actor: str = "") -> bool:
+def decision_escalate(*, decision: Decision, reason: str, actor: str = "", to: str = "") -> bool:
     """Pass an open decision on to the next who may answer it; False if there is nobody left to pass it to."""
     decision = locked(decision.pk)
     if decision.status != Decision.Status.OPEN or decision.escalated_to == Decision.Rung.CEO:
         return False
-    rung = _next_rung(decision)
+    rung = to or _next_rung(decision)
     changes: dict[str, Any] = {
         "escalated_to": rung,
         "deadline": timezone.now() + decision.answer_within,

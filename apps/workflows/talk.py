@@ -165,7 +165,8 @@ def decision_roles(*, decision_id: int) -> dict[str, Any]:
 
 def decision_pass_on(*, decision_id: int, roles: list[str]) -> bool:
     why = f"{', '.join(roles)} did not answer." if roles else "No agent has the authority."
-    return decision_escalate(decision=Decision.objects.get(pk=decision_id), reason=why, actor="loom")
+    to = "" if roles else Decision.Rung.CEO.value
+    return decision_escalate(decision=Decision.objects.get(pk=decision_id), reason=why, actor="loom", to=to)
 
 
 @joins

@@ -95,12 +95,16 @@ def _until(*, seconds: float) -> float:
 
 def _ending(*, run_id: int) -> dict[str, Any]:
     row = Run.objects.filter(pk=run_id).values("key", "status", "output", "error").first()
-    return row or {
-        "key": str(run_id),
-        "status": "gone",
-        "output": None,
-        "error": "It does not exist any more.",
-    }
+    return (
+        dict(row)
+        if row
+        else {
+            "key": str(run_id),
+            "status": "gone",
+            "output": None,
+            "error": "It does not exist any more.",
+        }
+    )
 
 
 def _told(run_id: int, ending: dict[str, Any]) -> str:

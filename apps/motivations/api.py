@@ -152,7 +152,8 @@ class MotivationViewSet(TenantViewSet):
         if given in (None, ""):
             return None
         rows = Agent.objects.for_user(self.request.user).select_related("project")
-        return self.parent_get(rows, given, organization_path="project__organization_id")
+        agent: Agent = self.parent_get(rows, given, organization_path="project__organization_id")
+        return agent
 
     def _answer(self, motivation: Motivation, status: int = 200) -> Response:
         return Response(MotivationBody(motivation).data, status=status)

@@ -85,5 +85,5 @@ def next_ring(motivation: Motivation) -> datetime | None:
     if clock.clocked is not None:
         return clock.clocked.clocked_time  # type: ignore[no-any-return]
     last = clock.last_run_at or clock.date_changed
-    ring = timezone.now() + clock.schedule.remaining_estimate(last) + timedelta(milliseconds=500)
+    ring: datetime = timezone.now() + clock.schedule.remaining_estimate(last) + timedelta(milliseconds=500)
     return ring.replace(microsecond=0)

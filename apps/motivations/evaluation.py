@@ -29,8 +29,8 @@ def _pending(now: datetime, limit: int) -> int:
     """Oldest first among equals, so that each gets its turn."""
     ready = Motivation.objects.active().rested(now)
     due = MotivationTrigger.objects.filter(result=MotivationTrigger.Result.PENDING, motivation__in=ready)
-    due = due.order_by("motivation__priority", "id").values_list("pk", flat=True)[: max(0, limit)]
-    return sum(pending_fire(pk, now) is not None for pk in list(due))
+    first = due.order_by("motivation__priority", "id").values_list("pk", flat=True)[: max(0, limit)]
+    return sum(pending_fire(pk, now) is not None for pk in list(first))
 
 
 def _sensed(now: datetime, limit: int) -> int:

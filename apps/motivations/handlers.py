@@ -52,13 +52,13 @@ def _told(event: Event) -> dict[str, Any]:
 @on("project.created", "project.updated")
 def perpetual_motivate(event: Event) -> None:
     """A perpetual project stays alive through its motivations."""
-    project = Project.objects.filter(pk=event.project_id, is_perpetual=True).defer("prd").first()
+    project = Project.objects.filter(pk=event.project_id or 0, is_perpetual=True).defer("prd").first()
     if project is not None:
         defaults_register(project=project)
 
 
 @on("project.closed", "project.reopened")
 def clocks_switch(event: Event) -> None:
-    rows = Motivation.objects.filter(project_id=event.project_id).exclude(clock=None)
+    rows = Motivation.objects.filter(project_id=event.project_id or 0).exclude(clock=None)
     for motivation in rows.select_related("project"):
         clock_sync(motivation)

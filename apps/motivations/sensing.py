@@ -108,8 +108,8 @@ def _deadlines(motivation: Motivation) -> Iterator[tuple[str, datetime, dict[str
     """The deadline in the parameters, and those of beads with a label like due:2026-12-24."""
     parameters = motivation.parameters
     if "deadline" in parameters:
-        moment = moment_of(parameters["deadline"])
-        yield f"deadline:{moment.isoformat()}", moment, {"about": {"deadline": moment.isoformat()}}
+        own = moment_of(parameters["deadline"])
+        yield f"deadline:{own.isoformat()}", own, {"about": {"deadline": own.isoformat()}}
     beads = Bead.objects.filter(project__in=_projects(motivation)).exclude(status=Bead.Status.CLOSED)
     wanted = set(parameters.get("labels", ()))
     for bead in (
@@ -118,8 +118,7 @@ def _deadlines(motivation: Motivation) -> Iterator[tuple[str, datetime, dict[str
         if wanted and not wanted & set(bead.labels):
             continue
         for label in bead.labels:
-            moment = _due(label)
-            if moment is not None:
+            if (moment := _due(label)) is not None:
                 about = {"bead": bead.key, "title": bead.title, "deadline": moment.date().isoformat()}
                 yield f"{bead.key}:{label}", moment, {"project_id": bead.project_id, "about": about}
 

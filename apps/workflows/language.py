@@ -87,7 +87,7 @@ def _workflow(order: Order) -> Carried:
         given=options.get("input", {}),
         options=options,
         # The end of a child is told to who waits for it.
-        parent=Run.objects.get(pk=order.run_id) if wait else None,
+        parent=Run.objects.get(pk=order.run_id or 0) if wait else None,
     )
     told = f"Run {run.pk} of {target} is {run.status} (WORKFLOW_ID {run.key})."
     if not wait:

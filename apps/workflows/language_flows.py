@@ -92,8 +92,8 @@ def delegate(bead_id: int, seconds: float | None, by: str) -> dict[str, Any]:
 
 def bead_stand(bead_id: int) -> dict[str, Any]:
     """What QUERY with TYPE: bead answers."""
-    fields = ("key", "title", "status", "stage", "assigned_to", "blocked_reason", "close_reason")
-    return Bead.objects.values(*fields).get(pk=bead_id)
+    bead = Bead.objects.values("key", "title", "status", "stage", "assigned_to", "blocked_reason")
+    return dict(bead.get(pk=bead_id))
 
 
 def delegate_outcome(*, bead_id: int, in_time: bool) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def checks(project_id: int, attempts: int, seconds: float) -> dict[str, Any]:
 def checks_run(handle: Handle, project_id: int, seconds: float) -> dict[str, Any]:
     project = Project.objects.get(pk=project_id)
     hub, commit = Hub(hub_path(project_id)), main_commit(project)
-    with clean_checkout(hub, commit, handle.key) as root:
+    with clean_checkout(hub, commit, handle) as root:
         report = run_checks(commit_checks(hub, commit, project.checks), root, Sandbox(), timeout=seconds)
     return {"commit": commit, "passed": report.passed, "summary": report.summary()[:SHOWN]}
 

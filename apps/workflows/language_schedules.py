@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -127,7 +127,8 @@ def schedule_fire(
 
 def next_tick(row: Any) -> str:
     every = timedelta(seconds=row.interval.every) if row.interval else timedelta()
-    return ((row.last_run_at or row.date_changed) + every).isoformat(timespec="seconds")
+    last: datetime = row.last_run_at or row.date_changed
+    return (last + every).isoformat(timespec="seconds")
 
 
 def _tell(project: Project, kind: str, name: str, actor: str) -> None:

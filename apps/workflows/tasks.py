@@ -23,6 +23,6 @@ def house_heartbeat() -> None:
 
 
 @shared_task(name=FIRE, bind=True)
-def language_fire(self: Task[Any, Any], **kwargs: Any) -> None:
+def language_fire(self: Task[Any, Any], /, **kwargs: Any) -> None:
     """One tick of a schedule; a message that is delivered again has the same id."""
     schedule_fire(tick=str(self.request.id), **kwargs)

@@ -11,4 +11,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.decisions.api")),
     path("", include("apps.workflows.escalation_api")),
     path("", include("apps.workflows.runs_api")),
+    path("", include("apps.workflows.api")),
+    path("", include("apps.motivations.api")),
 ]

@@ -61,9 +61,14 @@ def graph_checked(given: str | dict[str, Any]) -> Graph:
 
 def workflows_of(project: Project) -> dict[str, Found]:
     """What a project may use, by name: its own before its organization's before the built-in ones."""
+    return workflows_in(project.organization_id, project.pk)
+
+
+def workflows_in(organization_id: int, project_id: int | None) -> dict[str, Found]:
+    """The same; without a project, what goes for those that have none of their own."""
     found = {name: Found(graph) for name, graph in built_in().items()}
-    rows = WorkflowDefinition.objects.filter(
-        Q(project=project) | Q(project=None), organization_id=project.organization_id
+    rows = WorkflowDefinition.objects.filter(organization_id=organization_id).filter(
+        Q(project=project_id) | Q(project=None)
     )
     for row in sorted(rows, key=lambda row: row.project_id is not None):
         found[row.name] = Found(Graph.model_validate(row.content), 1 if row.project_id is None else 2, row)

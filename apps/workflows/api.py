@@ -1,0 +1,228 @@
+"""The API of workflows: definitions, what runs make of them, and figures about that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+
+from apps.accounts.api import TenantViewSet
+from apps.accounts.permissions import organizations_with, permission_require
+from apps.beads.models import Bead
+from apps.core.api import query_number
+from apps.core.errors import BadInput, NotFound
+from apps.projects.models import Project
+from apps.workflows.definition_services import (
+    definition_create,
+    definition_delete,
+    definition_import,
+    definition_update,
+)
+from apps.workflows.graph import Graph
+from apps.workflows.graph_library import Found, built_in, graph_check
+from apps.workflows.graph_reading import GraphRefused, graph_read
+from apps.workflows.models import WorkflowDefinition, WorkflowExecution
+from apps.workflows.transfer import graph_yaml, workflow_body
+from apps.workflows.workflow_queries import analytics, bead_workflow, execution_body, history_bodies
+
+OTHERS = {"organization", "organization_id", "project_id", "version", "yaml"}  # fields beside the definition
+
+
+class WorkflowViewSet(TenantViewSet):
+    """`/workflows`: the built-in ones, those of one's organizations and those of their projects."""
+
+    resource = "workflows"
+    organization_path = "organization_id"
+    lookup_value_regex = r"[a-z0-9-]{1,70}"
+    permission_actions = {"check": "read"}
+
+    def get_queryset(self) -> QuerySet[WorkflowDefinition]:
+        return WorkflowDefinition.objects.for_user(self.request.user)
+
+    def list(self, request: Request) -> Response:
+        """`{"workflows": [...], "count": n}`; `type` is a name, `project_id` adds that project's own."""
+        rows = self.filter_queryset(self.get_queryset())
+        project_id = query_number(request, "project_id")
+        if project_id is not None:
+            project = self.parent_get(Project.objects.for_user(request.user), project_id)
+            rows = rows.filter(Q(project=project) | Q(project=None), organization_id=project.organization_id)
+        found = [Found(graph) for graph in built_in().values()]
+        found += [_found(row) for row in rows.order_by("name", "pk")]
+        if name := request.query_params.get("type"):
+            found = [one for one in found if one.graph.name == name]
+        bodies = [workflow_body(one) for one in found]
+        return Response(
+            {"workflows": bodies, "count": len(bodies)}, headers={"X-Total-Count": str(len(bodies))}
+        )
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(workflow_body(self._find(pk)))
+
+    def create(self, request: Request) -> Response:
+        given, place = self._given(), self._place()
+        return Response(workflow_body(_found(definition_create(given=given, **place))), status=201)
+
+    def update(self, request: Request, pk: str) -> Response:
+        row, version = self._own(pk), self.body.get("version")
+        if version is not None and not isinstance(version, int):
+            raise BadInput("version must be the number that was read.", details={"field": "version"})
+        changed = definition_update(definition=row, given=self._given(), version=version, actor=self._actor())
+        return Response(workflow_body(_found(changed)))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        definition_delete(definition=self._own(pk), actor=self._actor())
+        return Response(status=204)
+
+    @action(detail=False, methods=["post"], url_path="validate")
+    def check(self, request: Request) -> Response:
+        """What is wrong with a definition, its fields or its text as `yaml`: `{"valid", "problems": []}`."""
+        try:
+            graph = graph_read(self._given())
+            problems = graph_check(graph)
+        except GraphRefused as refused:
+            problems = refused.problems
+        return Response({"valid": not problems, "problems": [problem.data() for problem in problems]})
+
+    @action(detail=True)
+    def export(self, request: Request, pk: str) -> HttpResponse:
+        """The definition as a YAML file."""
+        graph = self._find(pk).graph
+        answer = HttpResponse(graph_yaml(graph), content_type="application/yaml; charset=utf-8")
+        answer["Content-Disposition"] = f'attachment; filename="{graph.name}.yaml"'
+        return answer
+
+    @action(detail=False, methods=["post"], url_path="import")
+    def bring_in(self, request: Request) -> Response:
+        """`{"yaml": "..."}`: created, or changed where one of that name stands at the same place."""
+        given, place = self._given(), self._place()
+        return Response(workflow_body(_found(definition_import(given=given, **place))))
+
+    @action(detail=False)
+    def analytics(self, request: Request) -> Response:
+        return Response(analytics(_filtered(self, _executions(self))))
+
+    @action(detail=False)
+    def executions(self, request: Request) -> Response:
+        """Newest first; with `bead_id` the bead's newest execution and its history."""
+        rows = _executions(self).order_by("-id")
+        if named := request.query_params.get("bead_id"):
+            execution = rows.filter(bead=_bead(self, named)).first()
+            if execution is None:
+                raise NotFound(f"{named} has not been in a workflow yet.")
+            return Response({"execution": execution_body(execution), "history": history_bodies(execution)})
+        page = self.paginate_queryset(_filtered(self, rows))
+        return self.get_paginated_response([execution_body(row) for row in page or ()])
+
+    # -- what is meant --------------------------------------------------------------------------
+
+    def _find(self, ident: str) -> Found:
+        """By `wf-<number>` one of ours, by `wf-<name>` (or the name alone) a built-in one."""
+        name = ident.removeprefix("wf-")
+        if name.isdigit():
+            return _found(self._own(ident))
+        if name not in built_in():
+            raise NotFound(f"There is no workflow {ident!r}.")
+        return Found(built_in()[name])
+
+    def _own(self, ident: str) -> WorkflowDefinition:
+        number = ident.removeprefix("wf-")
+        if not number.isdigit():
+            if number in built_in():
+                raise BadInput(
+                    f"{number} is built in and cannot be changed.",
+                    hint="Create one of the same name; it goes before the built-in one.",
+                )
+            raise NotFound(f"There is no workflow {ident!r}.")
+        self.kwargs["pk"] = int(number) if len(number) < 19 else 0
+        row: WorkflowDefinition = self.get_object()
+        return row
+
+    def _given(self) -> str | dict[str, Any]:
+        """The definition in the body: its text as `yaml`, or its fields."""
+        text = self.body.get("yaml")
+        if text is None:
+            return {key: value for key, value in self.body.items() if key not in OTHERS}
+        if not isinstance(text, str):
+            raise BadInput("yaml must be the text of a definition.", details={"field": "yaml"})
+        return text
+
+    def _place(self) -> dict[str, Any]:
+        """The organization or project that a new definition is for; checks that one may write there."""
+        project_id = self.body.get("project_id")
+        if project_id not in (None, ""):
+            rows = Project.objects.for_user(self.request.user).select_related("organization")
+            project = self.parent_get(rows, project_id)
+            return {"organization": project.organization, "project": project, "actor": self._actor()}
+        given = self.body.get("organization", self.body.get("organization_id"))
+        return {"organization": self.organization_get(given), "actor": self._actor()}
+
+    def _actor(self) -> str:
+        return str(self.request.user)
+
+
+class BeadWorkflowViewSet(TenantViewSet):
+    """`/beads/workflow`: where a bead is in its workflow."""
+
+    resource = "workflows"
+
+    def get_queryset(self) -> QuerySet[WorkflowExecution]:
+        return WorkflowExecution.objects.for_user(self.request.user).select_related("bead", "definition")
+
+    def list(self, request: Request) -> Response:
+        named = request.query_params.get("bead_id")
+        if not named:
+            raise BadInput("Say which bead: ?bead_id=.", details={"field": "bead_id"})
+        bead = _bead(self, named)
+        execution = self.filter_queryset(self.get_queryset()).filter(bead=bead).order_by("-id").first()
+        if execution is None:
+            return Response({"message": "No workflow was started for this bead yet.", "bead_id": bead.key})
+        return Response(bead_workflow(execution))
+
+
+def _found(row: WorkflowDefinition) -> Found:
+    return Found(Graph.model_validate(row.content), 1 if row.project_id is None else 2, row)
+
+
+def _bead(view: TenantViewSet, named: str) -> Bead:
+    """A bead by its key or its number, where its workflow may be read."""
+    rows = Bead.objects.for_user(view.request.user).select_related("project")
+    is_number = named.isascii() and named.isdigit() and len(named) < 19
+    bead = rows.filter(Q(pk=int(named)) if is_number else Q(key=named)).first()
+    if bead is None:
+        raise NotFound(f"There is no bead {named[:80]!r}.")
+    permission_require(view.request.user, "workflows:read", bead.project.organization_id)
+    return bead
+
+
+def _executions(view: WorkflowViewSet) -> QuerySet[WorkflowExecution]:
+    """Those of the organizations in which one may read workflows."""
+    rows = WorkflowExecution.objects.for_user(view.request.user).select_related("bead", "definition")
+    user: Any = view.request.user
+    if user.is_superuser:
+        return rows
+    return rows.filter(project__organization_id__in=organizations_with(user, "workflows:read"))
+
+
+def _filtered(view: WorkflowViewSet, rows: QuerySet[WorkflowExecution]) -> QuerySet[WorkflowExecution]:
+    asked = view.request.query_params
+    if (project_id := query_number(view.request, "project_id")) is not None:
+        rows = rows.filter(project_id=project_id)
+    if status := asked.get("status"):
+        if status not in WorkflowExecution.Status.values:
+            known = ", ".join(WorkflowExecution.Status.values)
+            raise BadInput(f"An execution is never {status!r}; it is one of: {known}.")
+        rows = rows.filter(status=status)
+    if name := asked.get("type"):
+        rows = rows.filter(name=name)
+    return rows
+
+
+router = SimpleRouter(trailing_slash=False)
+router.register("workflows", WorkflowViewSet, basename="workflow")
+router.register("beads/workflow", BeadWorkflowViewSet, basename="bead-workflow")
+urlpatterns = router.urls

@@ -13,6 +13,8 @@ from apps.agents.project_checks import worktree_checks
 from apps.agents.replies import Call
 from apps.agents.results import CheckReport, CommandResult
 from apps.agents.seat import Seat
+from apps.engine import leases
+from apps.engine.flow import current
 
 
 class Acting:
@@ -34,6 +36,8 @@ class Acting:
             if self.ends:
                 self._keep(asked, Result(ok=False, text="Not done: an earlier action ended the turn."), 0)
                 continue
+            if index:
+                leases.confirm(current().run)  # the action before may have taken long
             started = time.monotonic()
             name, result = self._take(asked, index)
             changed = changed or result.changed

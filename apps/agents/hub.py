@@ -117,11 +117,14 @@ class Hub:
         said = self.git.run("for-each-ref", "--format=%(refname) %(objectname)", revision(prefix)).text
         return dict(_pair(line) for line in said.splitlines())
 
-    def set_ref(self, name: str, commit: str) -> None:
-        """Point a ref below refs/loom/ at a commit; what it pointed at before stays in its reflog."""
+    def set_ref(self, name: str, commit: str, *, before: str | None = None) -> None:
+        """Point a ref below refs/loom/ at a commit (GitError if it is not where it was said to be before).
+
+        What it pointed at stays in its reflog.
+        """
         if not revision(name).startswith("refs/loom/"):
             raise BadInput(f"{name} is not a ref the platform may set.")
-        self._update_ref(name, revision(commit))
+        self._update_ref(name, revision(commit), *([revision(before)] if before else []))
 
     def delete_ref(self, name: str) -> None:
         if not revision(name).startswith("refs/loom/"):

@@ -145,7 +145,7 @@ def _prove(hub: Hub, claim: Claim, commit: str, tree: str, main: str, handle: Ha
                 row.pk, row.kind, row.commit = None, Evidence.Kind.MERGE, commit
             Evidence.objects.bulk_create(rows)
         return True, "The same tree was proven before."
-    report = commit_check(hub, claim, commit, f"{handle.key}-merge")
+    report = commit_check(hub, claim, commit, handle)
     flags = change_flags(hub, main, commit)
     with transaction.atomic():
         _begin_evidence(claim, handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -12,8 +13,26 @@ def hub_path(project_id: int) -> Path:
     return Path(settings.LOOM_DATA_DIR) / "hubs" / f"{project_id}.git"
 
 
-def worktree_path(session_id: int) -> Path:
-    return Path(settings.LOOM_DATA_DIR) / "worktrees" / str(session_id)
+def worktree_path(session_id: int, number: int | None = None) -> Path:
+    """Where a session's worktree is, or its place of that number; it moves when a turn was interrupted."""
+    folder = Path(settings.LOOM_DATA_DIR) / "worktrees" / str(session_id)
+    return folder / str(_newest(folder) if number is None else number)
+
+
+def worktree_move(session_id: int, number: int) -> None:
+    """Move a session's worktree, and what the platform knows of it, to the place of a higher number.
+
+    A worker that is thought dead may only be frozen. When it wakes, the place that it writes to is gone.
+    """
+    root = worktree_path(session_id)
+    for file in (root.with_name(f"{root.name}.state"), root):
+        with suppress(FileNotFoundError):  # not laid out yet, or killed between the two
+            file.rename(file.with_name(file.name.replace(root.name, str(number), 1)))
+
+
+def _newest(folder: Path) -> int:
+    names = {file.name.removesuffix(".state") for file in folder.iterdir()} if folder.is_dir() else set()
+    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def checkout_path(name: str) -> Path:

@@ -10,13 +10,15 @@ from django.conf import settings
 from apps.agents.conversation import Conversation
 from apps.agents.hub import Hub
 from apps.agents.models import Session, Turn
-from apps.agents.places import hub_path, session_ref, worktree_path
+from apps.agents.places import hub_path, session_ref, worktree_move, worktree_path
 from apps.agents.safety import Trail
 from apps.agents.sandbox import Sandbox
 from apps.agents.workspace import Workspace
 from apps.core.lookup import Lookup
+from apps.engine import leases
 from apps.engine.flow import current
 
+NO_COMMIT = "0" * 40
 SHOWERS = ("read_file", "write_file", "edit_file")
 SESSIONS: Lookup[Session] = Lookup(
     Session.objects.select_related("project", "agent", "bead").defer("project__prd", "bead__description")
@@ -51,15 +53,25 @@ class Seat:
         return self._workspace
 
     def restore(self) -> None:
-        """Forget what an interrupted turn wrote: the tree is as the last finished turn left it."""
+        """Forget what an interrupted turn wrote: the tree is as the last finished turn left it.
+
+        In another place than the one that its worker knows, in case that one only slept.
+        """
+        run = current().run
+        leases.confirm(run)
+        worktree_move(self.session.pk, run.fence)
+        self._workspace = None
         self.workspace().restore(self.head)
 
     def keep(self, message: str = "") -> str:
         """Keep the worktree as a commit under the session's ref; the newest commit."""
         bead = self.session.bead
         text = message or f"{self.session.kind}: {bead.title if bead else self.session.project.name}"
+        ref = session_ref(self.session.pk)
+        before = self.hub.ref(ref) or NO_COMMIT
+        leases.confirm(current().run)  # after looking: from here on only who holds the run moves the ref
         commit, _ = self.workspace().snapshot(
-            f"{text}\n\n{self.trailers()}", session_ref(self.session.pk), self.author()
+            f"{text}\n\n{self.trailers()}", ref, self.author(), before=before
         )
         self.head = commit
         return commit

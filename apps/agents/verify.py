@@ -32,7 +32,7 @@ def verify_claim(handle: Handle, claim_id: int) -> dict[str, Any]:
     with transaction.atomic():
         handle.begin()
     hub = Hub(hub_path(claim.bead.project_id))
-    report = commit_check(hub, claim, claim.commit, handle.key)
+    report = commit_check(hub, claim, claim.commit, handle)
     flags = change_flags(hub, claim.session.base_commit, claim.commit)
     crashpoint("before_evidence")
     output = {"passed": report.passed, "summary": report.summary(), "flags": flags}
@@ -50,23 +50,31 @@ def verify_claim(handle: Handle, claim_id: int) -> dict[str, Any]:
     return output
 
 
-def commit_check(hub: Hub, claim: Claim, commit: str, name: str) -> CheckReport:
+def commit_check(hub: Hub, claim: Claim, commit: str, handle: Handle) -> CheckReport:
     """Run the checks that the commit's own files call for, on a clean checkout of it."""
     checks = commit_checks(hub, commit, claim.bead.project.checks)
     sandbox = Sandbox(session=claim.session_id)
-    with clean_checkout(hub, commit, name) as root:
+    with clean_checkout(hub, commit, handle) as root:
         return run_checks(checks, root, sandbox, timeout=CHECK_TIMEOUT_S)
 
 
 @contextlib.contextmanager
-def clean_checkout(hub: Hub, commit: str, name: str) -> Iterator[Path]:
-    root = checkout_path("".join(char if char.isalnum() else "-" for char in name))
-    remove_tree(root)  # of an attempt that was killed
+def clean_checkout(hub: Hub, commit: str, handle: Handle) -> Iterator[Path]:
+    """The files of a commit, for one attempt of a step.
+
+    An earlier attempt may only have been frozen: it must find nothing of this one's to remove.
+    """
+    folder = checkout_path("".join(char if char.isalnum() else "-" for char in handle.key))
+    with contextlib.suppress(OSError):  # what is left of it may still be written to
+        remove_tree(folder)
+    root = folder / str(handle.attempt)
     try:
         hub.export(commit, root)
         yield root
     finally:
         remove_tree(root)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def change_flags(hub: Hub, base: str, commit: str) -> list[dict[str, str]]:

@@ -87,8 +87,13 @@ class Workspace:
             finally:
                 draft.unlink(missing_ok=True)
 
-    def snapshot(self, message: str, ref: str, author: str = PLATFORM) -> tuple[str, bool]:
-        """Keep the files as a commit under `ref` (below refs/loom/); (commit, whether anything changed)."""
+    def snapshot(
+        self, message: str, ref: str, author: str = PLATFORM, *, before: str | None = None
+    ) -> tuple[str, bool]:
+        """Keep the files as a commit under `ref` (below refs/loom/); (commit, whether anything changed).
+
+        With `before`, only if the ref still points there.
+        """
         self.stage()
         tree = self._git.line("write-tree")
         if changed := tree != self.hub.tree(self.head):
@@ -96,7 +101,7 @@ class Workspace:
         else:
             commit = self.head
         if changed or self.hub.ref(ref) != commit:
-            self.hub.set_ref(ref, commit)
+            self.hub.set_ref(ref, commit, before=before)
         self._remember(head=commit)
         return commit, changed
 

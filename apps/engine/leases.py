@@ -17,6 +17,7 @@ from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.engine.errors import LeaseLost
 from apps.engine.models import Run
 
 LEASE = timedelta(seconds=settings.LOOM_LEASE_SECONDS)
@@ -115,6 +116,12 @@ def _renew_for_ever() -> None:
             leases = sorted(_held)
         if leases:
             renew(leases)
+
+
+def confirm(run: Run) -> None:
+    """LeaseLost if another worker has taken the run over; asked before what no database can take back."""
+    if not Run.objects.filter(pk=run.pk, fence=run.fence, status=Run.Status.RUNNING).exists():
+        raise LeaseLost
 
 
 def renew(leases: list[tuple[int, int]]) -> int:

@@ -1,0 +1,125 @@
+"""A worker that was frozen past its lease wakes in the middle of a turn: nothing it still does arrives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.agents import verify
+from apps.agents.places import session_ref, worktree_path
+from apps.agents.results import CheckReport
+from apps.agents.workspace import Workspace
+from apps.beads.models import Bead
+from apps.engine.models import Run, Step
+from tests.workflows.conftest import open_studio, quiet_doorbell
+from tests.workflows.studio import APPROVE, Answer, Studio, done, replies, write
+
+__all__ = ["open_studio", "quiet_doorbell"]
+
+pytestmark = pytest.mark.crash
+
+
+def drafting(kind: str, _title: str, messages: list[dict[str, Any]]) -> Answer:
+    """Writes a file, writes it anew in the next turn, and is done."""
+    if kind == "review":
+        return APPROVE
+    return [[write("NOTES.md", "A draft.\n")], [write("NOTES.md", "The text.\n")], [done()]][
+        replies(messages)
+    ]
+
+
+class Sleep:
+    """Called in the middle of something: the first time, another worker does all that is left meanwhile."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio, self.slept = studio, False
+
+    def __call__(self) -> None:
+        if self.slept:
+            return
+        self.slept = True
+        Run.objects.filter(status=Run.Status.RUNNING).update(status=Run.Status.READY)
+        successor = threading.Thread(target=self.studio.run)
+        successor.start()
+        successor.join()
+
+
+def check_whole(studio: Studio, bead: Bead) -> None:
+    assert studio.refreshed(bead).status == Bead.Status.CLOSED
+    assert studio.main_file("NOTES.md") == "The text.\n"
+    (session,) = studio.sessions("work")
+    head = studio.hub.ref(session_ref(session.pk)) or ""
+    for turn in studio.turns(session):
+        assert not turn.commit or studio.hub.is_ancestor(turn.commit, head)
+    assert not Step.objects.exclude(status=Step.Status.DONE).filter(run__bead_id=bead.pk).exists()
+
+
+def test_what_it_writes_misses_the_worktree_and_the_ref_stays(
+    open_studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(drafting)
+    sleep, original = Sleep(studio), Workspace.write
+
+    def slow(self: Workspace, path: Path | str, data: bytes) -> None:
+        sleep()
+        original(self, path, data)
+
+    monkeypatch.setattr(Workspace, "write", slow)
+    bead = studio.bead("Note")
+    studio.run()
+
+    check_whole(studio, bead)
+    (session,) = studio.sessions("work")
+    assert (worktree_path(session.pk) / "NOTES.md").read_text() == "The text.\n"
+
+
+def test_it_does_not_move_the_ref_back_when_it_only_has_to_keep_its_files(
+    open_studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(drafting)
+    sleep, original = Sleep(studio), Workspace.stage
+
+    def slow(self: Workspace) -> None:
+        original(self)
+        sleep()
+
+    monkeypatch.setattr(Workspace, "stage", slow)
+    bead = studio.bead("Note")
+    studio.run()
+    check_whole(studio, bead)
+
+
+def test_it_does_not_sweep_up_the_checkout_of_its_successor(
+    open_studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(drafting)
+    awake, done_waking, original = threading.Event(), threading.Event(), verify.run_checks
+    roots: list[Path] = []
+
+    def slow(checks: Any, root: Path, *args: Any, **options: Any) -> CheckReport:
+        roots.append(root)
+        if len(roots) == 1:  # sleeps until its successor is in the middle of the same check
+            Run.objects.filter(status=Run.Status.RUNNING).update(status=Run.Status.READY)
+            successor.start()
+            assert awake.wait(30)
+        elif not awake.is_set():
+            awake.set()
+            assert done_waking.wait(30)
+        return original(checks, root, *args, **options)
+
+    def zombie() -> None:
+        studio.run()
+        done_waking.set()
+
+    successor = threading.Thread(target=studio.run)
+    monkeypatch.setattr(verify, "run_checks", slow)
+    bead = studio.bead("Note")
+    zombie()
+    successor.join()
+    check_whole(studio, bead)
+    assert len(studio.sessions("review")) == 1
+    assert roots[0] != roots[1]

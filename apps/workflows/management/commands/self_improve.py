@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.text import slugify
 
 from apps.accounts.services import organization_ensure
 from apps.agents.persona_services import personas_sync
@@ -54,7 +55,9 @@ class Command(BaseCommand):
 
     def _project(self, options: dict[str, Any]) -> None:
         personas_sync()
-        project = Project.objects.filter(organization__slug=options["org"], slug=options["project"]).first()
+        project = Project.objects.filter(
+            organization__slug=slugify(options["org"]), slug=options["project"]
+        ).first()
         if project is None:
             raise CommandError(
                 f"There is no project {options['project']} in the organization {options['org']}."

@@ -10,7 +10,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev weave up test check format bench lock clean
+.PHONY: help install install-dev weave up test check format bench crash lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: install-dev ## format the code and repair what ruff can repair
 
 bench: install ## measure turns, dispatch, steps, waits, sessions; prints JSON: ARGS="--check --only turns"
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+crash: install ## attack running work and audit what is left; prints JSON: ARGS="--kills 500 --database postgres --seed 7"
+	@$(BIN)/python -m tests.crash.campaign $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

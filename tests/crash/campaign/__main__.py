@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.crash.campaign.databases import Cluster
 from tests.crash.dying import ROOT
 
-LEASE = 8.0  # seconds
+LEASE = 8.0
 
 
 def arguments() -> argparse.Namespace:
@@ -26,6 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="repeats the dice, though not the timing")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--lease", type=float, default=LEASE, help="seconds a silent worker keeps its runs")
     parser.add_argument("--minutes", type=float, default=40.0, help="gives up after so long")
     parser.add_argument("--keep", action="store_true", help="keep the data directory and its logs")
     return parser.parse_args()
@@ -42,7 +43,7 @@ def main() -> int:
         if cluster is not None:
             stack.callback(cluster.stop)
             cluster.start()
-        prepare(place / "loom", cluster)
+        prepare(place / "loom", cluster, lease=given.lease)
         server, url = start_model(place / "journal", seed)
         stack.callback(server.wait)
         stack.callback(server.kill)
@@ -62,7 +63,7 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def prepare(data: Path, cluster: Cluster | None) -> None:
+def prepare(data: Path, cluster: Cluster | None, *, lease: float) -> None:
     """The environment of an installation of its own; before Django is imported."""
     for name in [name for name in os.environ if name.startswith("LOOM_") or name.endswith("_API_KEY")]:
         del os.environ[name]
@@ -74,7 +75,7 @@ def prepare(data: Path, cluster: Cluster | None) -> None:
         "DJANGO_SETTINGS_MODULE": "loom_site.settings",
         "LOOM_DATA_DIR": str(data),
         "LOOM_DETECT_LOCAL": "off",
-        "LOOM_LEASE_SECONDS": str(LEASE),
+        "LOOM_LEASE_SECONDS": str(lease),
         "LOOM_WORKER_THREADS": "4",
         "TMPDIR": str(scratch),
     }

@@ -123,6 +123,9 @@ def database() -> dict[str, Any]:
         config["TEST"] = {"NAME": str(LOOM_DATA_DIR / "test.sqlite3")}
     else:
         config["CONN_HEALTH_CHECKS"] = True
+        # A process that is frozen in the middle of a transaction would hold its locks until it wakes.
+        limit = f"-c idle_in_transaction_session_timeout={round(LOOM_LEASE_SECONDS * 500)}"
+        config["OPTIONS"] = {"options": limit, **config.get("OPTIONS", {})}
     config["CONN_MAX_AGE"] = env_int("LOOM_DB_CONN_MAX_AGE", 600)
     return config
 

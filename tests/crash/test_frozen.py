@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents import verify
+from apps.agents import checks, verify
 from apps.agents.places import session_ref, worktree_path
 from apps.agents.results import CheckReport
 from apps.agents.workspace import Workspace
@@ -97,10 +97,10 @@ def test_it_does_not_sweep_up_the_checkout_of_its_successor(
     open_studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     studio = open_studio(drafting)
-    awake, done_waking, original = threading.Event(), threading.Event(), verify.run_checks
+    awake, done_waking, original = threading.Event(), threading.Event(), checks.run_checks
     roots: list[Path] = []
 
-    def slow(checks: Any, root: Path, *args: Any, **options: Any) -> CheckReport:
+    def slow(wanted: Any, root: Path, *args: Any, **options: Any) -> CheckReport:
         roots.append(root)
         if len(roots) == 1:  # sleeps until its successor is in the middle of the same check
             Run.objects.filter(status=Run.Status.RUNNING).update(status=Run.Status.READY)
@@ -109,7 +109,7 @@ def test_it_does_not_sweep_up_the_checkout_of_its_successor(
         elif not awake.is_set():
             awake.set()
             assert done_waking.wait(30)
-        return original(checks, root, *args, **options)
+        return original(wanted, root, *args, **options)
 
     def zombie() -> None:
         studio.run()

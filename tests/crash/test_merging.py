@@ -56,7 +56,8 @@ def test_a_merge_whose_lease_ran_out_during_the_checks_does_not_move_main(
 ) -> None:
     studio = open_studio(noting)
     bead = studio.bead("Note")
-    prove, overtaken = merging._prove, []
+    overtaken: list[int] = []
+    prove = merging._prove
 
     def slowly(*args: Any) -> Any:
         proof = prove(*args)

@@ -80,7 +80,12 @@ def test_what_a_dead_worker_of_this_machine_held_is_taken_up_before_its_lease_ru
 def test_a_crew_without_room_is_given_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookout, "LOOK_EVERY_S", 0.02)
     looked, busy = threading.Event(), threading.Event()
-    monkeypatch.setattr(lookout, "forgotten", lambda _: looked.set() or [])
+
+    def look(_: int) -> list[int]:
+        looked.set()
+        return []
+
+    monkeypatch.setattr(lookout, "forgotten", look)
 
     def working() -> None:
         busy.set()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from tests.crash.dying import crashpoints
 APPS = ("agents", "beads", "decisions", "engine", "events", "projects", "providers", "workflows")
 ARMED = 0.75  # of all workers are started with a crash point ahead
 OFTEN = {"after_step_commit", "before_step_commit", "after_claim", "after_intent", "before_result"}
-PAUSE = (0.3, 1.2)  # seconds between two attacks by chance
+PAUSE = (0.2, 0.9)  # seconds between two attacks by chance
 COOL_DOWN = 6.0  # seconds between two attacks of a kind that shakes everything
 
 
@@ -155,13 +157,19 @@ class Attacker:
         self._calm_down()
 
     def _freeze_worker(self) -> None:
-        """Stop a worker for longer than its lease, then let it wake and go on as if nothing had been."""
+        """Stop a worker for longer than its lease, then let it wake and go on as if nothing had been.
+
+        Not while it writes to SQLite: nobody else could, and nothing but its waking helps there.
+        """
         workers = self._workers()
         if self._frozen or not workers:
             return
         pid, at = self.dice.choice(workers), time.time()
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
+            if self.cluster is None and write_is_locked():
+                os.kill(pid, signal.SIGCONT)
+                return
             self._frozen[pid] = time.monotonic() + settings.LOOM_LEASE_SECONDS + self.dice.uniform(0.5, 3.0)
             self.others["worker frozen past its lease"] += 1
             self.watch.struck(pid, "frozen", at)
@@ -202,3 +210,14 @@ class Attacker:
 
     def _calm_down(self) -> None:
         self._calm_until = time.monotonic() + COOL_DOWN
+
+
+def write_is_locked() -> bool:
+    """Whether somebody holds the write lock of the SQLite database for longer than a transaction takes."""
+    with contextlib.closing(sqlite3.connect(settings.DATABASES["default"]["NAME"], timeout=1.0)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
+        except sqlite3.OperationalError:
+            return True
+    return False

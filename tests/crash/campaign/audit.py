@@ -6,6 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.db.models import Q, Sum
 
@@ -22,6 +23,9 @@ from tests.crash.campaign.rounds import BRANCH, FLOW, marks
 
 # What a bead's way to main tells exactly once.
 ONCE = ("bead.assigned", "bead.closed", "merge.queued", "merge.merged")
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -119,9 +123,11 @@ def _sessions(findings: Findings) -> None:
         findings.lost.extend(f"an action of the {name} failed: {one}" for one in bad[:3])
         if session.status != Session.Status.ENDED:
             findings.lost.append(f"{name} is {session.status}")
-    kinds = _tally(Session.objects.values_list("bead__key", "kind"))
-    for (key, kind), times in kinds.items():
-        findings.expect(f"{kind} sessions of {key}", times, 1)
+    kinds = _tally(
+        f"{kind} sessions of {key}" for key, kind in Session.objects.values_list("bead__key", "kind")
+    )
+    for what, times in kinds.items():
+        findings.expect(what, times, 1)
 
 
 def _main(project: Project, findings: Findings) -> None:
@@ -164,7 +170,7 @@ def _snapshots(project: Project, findings: Findings) -> None:
 
 
 def _commits(model: type[Turn | Claim], path: str, project: Project) -> Iterator[str]:
-    rows = model.objects.filter(**{path: project}).exclude(commit="")  # type: ignore[attr-defined]
+    rows = model.objects.filter(**{path: project}).exclude(commit="")
     yield from rows.values_list("commit", flat=True)
 
 
@@ -195,7 +201,7 @@ def _ledger(journal: Journal, findings: Findings) -> None:
             findings.unaccounted.append(f"{budget}: {said}, but the ledger sums up to {spent}")
 
 
-def _tally(values: Iterable[object]) -> Counter[object]:
+def _tally(values: Iterable[T]) -> Counter[T]:
     return Counter(values)
 
 

@@ -99,7 +99,7 @@ def post_office_spoil() -> None:
             put(self, *held.popleft(), **options)
         return None
 
-    Channel._put = spoiled
+    Channel._put = spoiled  # type: ignore[method-assign]
 
 
 def _note(fault: str) -> None:

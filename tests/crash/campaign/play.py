@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +130,17 @@ def feed(projects: list[Project]) -> None:
         beads = Bead.objects.filter(project=project)
         if patiently(beads.exclude(status=Bead.Status.CLOSED).count) < OPEN_BEADS:
             number = patiently(Bead.objects.count) + 1
-            patiently(
-                lambda project=project, number=number: bead_create(
-                    project=project,
-                    title=f"Part {number}",
-                    acceptance=["It is there."],
-                    role="engineering-manager",
-                    origin=f"campaign:{number}",
-                )
-            )
+            patiently(partial(bead_add, project, number))
+
+
+def bead_add(project: Project, number: int) -> Bead:
+    return bead_create(
+        project=project,
+        title=f"Part {number}",
+        acceptance=["It is there."],
+        role="engineering-manager",
+        origin=f"campaign:{number}",
+    )
 
 
 def tell(attacker: Attacker) -> None:

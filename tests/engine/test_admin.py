@@ -1,4 +1,4 @@
-"""Admin pages of runs: the timeline, cancel and retry."""
+"""Admin pages of runs: the timeline, and what people can do about a run."""
 
 from __future__ import annotations
 
@@ -72,6 +72,78 @@ def test_a_failed_run_goes_on_from_its_failed_step(client: Client, world: World,
     run.refresh_from_db()
     assert run.status == Run.Status.READY
     assert list(run.steps.values_list("seq", flat=True)) == [1, 2]
+
+
+@pytest.mark.django_db
+def test_older_steps_are_a_link_away(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world, steps=INLINE_ROWS + 20)
+    address = page(Run, "change", run.pk)
+    assert "?before=21" in client.get(address).content.decode()
+    html = client.get(f"{address}?before=21").content.decode()
+    assert "turn 20<" in html
+    assert "turn 21<" not in html
+    for odd in ("x", "-1", "9" * 40, "%00", "²"):
+        assert client.get(f"{address}?before={odd}").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_run_is_paused_and_resumed_from_its_page(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world)
+    assert 'value="resume_runs"' not in client.get(page(Run, "change", run.pk)).content.decode()
+    html = do(client, "pause_runs", run)
+    assert "1 set aside" in html
+    assert 'value="pause_runs"' not in html
+    run.refresh_from_db()
+    assert run.status == Run.Status.PAUSED
+    assert "run.paused" in html
+    assert "by root" in html
+    do(client, "resume_runs", run)
+    run.refresh_from_db()
+    assert run.status == Run.Status.READY
+
+
+@pytest.mark.django_db
+def test_a_run_is_signaled_from_its_page(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world)
+    Run.objects.filter(pk=run.pk).update(waits_for="answer")
+    address = page(Run, "signal", run.pk)
+    assert address in client.get(page(Run, "change", run.pk)).content.decode()
+    assert 'value="answer"' in client.get(address).content.decode()
+    for wrong in ("[1]", "{", '"text"'):
+        refused = client.post(address, {"name": "answer", "content": wrong})
+        assert refused.status_code == 200
+    before = run.signals.count()
+    told = client.post(address, {"name": "answer", "content": '{"choice": "yes"}'}, follow=True)
+    assert "The run has been told." in told.content.decode()
+    assert run.signals.count() == before + 1
+    assert run.signals.latest("id").data == {"choice": "yes"}
+
+
+@pytest.mark.django_db
+def test_a_run_that_ended_meanwhile_refuses_the_signal(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    run = run_add(world, status=Run.Status.DONE)
+    address = page(Run, "signal", run.pk)
+    assert address not in client.get(page(Run, "change", run.pk)).content.decode()
+    told = client.post(address, {"name": "answer", "content": ""}, follow=True)
+    assert "hears no signals any more" in told.content.decode()
+
+
+@pytest.mark.django_db
+def test_strangers_and_lookers_on_cannot_signal(client: Client, world: World) -> None:
+    run = run_add(world)
+    other = world_build("other", rows=0)
+    client.force_login(staff_build(other.organization, "stranger"))
+    assert client.post(page(Run, "signal", run.pk), {"name": "answer"}).status_code == 404
+    world.staff.user_permissions.set(
+        world.staff.user_permissions.filter(content_type__app_label="engine", codename__startswith="view_")
+    )
+    client.force_login(world.staff)
+    assert client.post(page(Run, "signal", run.pk), {"name": "answer"}).status_code == 404
+    assert run.signals.count() == 1
 
 
 @pytest.mark.django_db

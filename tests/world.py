@@ -24,7 +24,7 @@ from apps.agents.models import (
 )
 from apps.beads.models import Bead
 from apps.beads.services import bead_claim, bead_create
-from apps.decisions.models import Decision
+from apps.decisions.models import Decision, Vote
 from apps.decisions.services import decision_request
 from apps.engine.models import Run, Signal, Step
 from apps.projects.models import Project
@@ -88,6 +88,7 @@ def bead_add(world: World) -> Bead:
         requester="Engineer",
     )
     world.decisions.append(decision)
+    Vote.objects.create(decision=decision, voter="Tester", choice="hash", rationale="Safer.")
     run_add(world, bead)
     session_add(world, bead)
     return bead

@@ -6,16 +6,25 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from apps.beads.admin import BEAD_INLINES
 from apps.core.admin import HistoryAdmin, HistoryInline, actor_of, admin_url, link_to, shown_json, shown_text
-from apps.core.errors import LoomError
+from apps.core.errors import Conflict, LoomError
+from apps.decisions.deadlines import decision_escalate
 from apps.decisions.forms import AnswerForm
-from apps.decisions.models import Decision
-from apps.decisions.services import decision_decide
+from apps.decisions.models import Decision, Vote
+from apps.decisions.services import decision_cancel, decision_decide
+from apps.decisions.settling import already_closed
+from apps.decisions.tally import tally_of
+
+
+class VoteInline(HistoryInline):
+    model = Vote
+    fields = ["voter", "choice", "confidence", "rationale", "updated_at"]
 
 
 @admin.register(Decision)
@@ -25,20 +34,33 @@ class DecisionAdmin(HistoryAdmin):
         "question",
         "project",
         "kind",
+        "priority",
         "status",
         "needs_person",
+        "escalated_to",
         "deadline",
         "choice",
         "decider",
     ]
     list_display_links = ["id", "question"]
-    list_filter = ["status", "kind", "needs_person", ("project", admin.RelatedOnlyFieldListFilter)]
+    list_filter = [
+        "status",
+        "kind",
+        "priority",
+        "needs_person",
+        "escalated_to",
+        "decided_by",
+        ("project", admin.RelatedOnlyFieldListFilter),
+    ]
     search_fields = ["question", "choice", "requester", "decider", "bead__key"]
     date_hierarchy = "created_at"
     list_select_related = ["project", "bead"]
+    actions = ["escalate", "withdraw"]
+    inlines = [VoteInline]
     fields = [
         "question",
         "status",
+        "priority",
         "project",
         "bead_link",
         "kind",
@@ -46,11 +68,20 @@ class DecisionAdmin(HistoryAdmin):
         "context_shown",
         "options_shown",
         "recommendation",
+        "asked_of",
         "needs_person",
+        "escalated_to",
         "deadline",
+        "answer_within",
+        "default_choice",
+        "lapses",
+        "voters",
+        "threshold",
+        "tally_shown",
         "choice",
         "rationale",
         "decider",
+        "decided_by",
         "decided_at",
         "run_id",
         "created_at",
@@ -67,6 +98,31 @@ class DecisionAdmin(HistoryAdmin):
     @admin.display(description="options")
     def options_shown(self, decision: Decision) -> str:
         return shown_json(decision.options)
+
+    @admin.display(description="votes so far")
+    def tally_shown(self, decision: Decision) -> str:
+        return tally_of(decision).words() if decision.voters else "-"
+
+    def offered_actions(self, obj: Decision) -> Iterable[str]:
+        if obj.status == Decision.Status.OPEN:
+            yield "withdraw"
+            if obj.escalated_to != Decision.Rung.CEO:
+                yield "escalate"
+
+    @admin.action(description="Pass on selected decisions", permissions=["operate"])
+    def escalate(self, request: HttpRequest, queryset: QuerySet[Decision]) -> None:
+        actor = actor_of(request)
+        self.apply_each(
+            request,
+            queryset,
+            lambda decision: _pass_on(decision, actor),
+            "passed on to the next who may answer",
+        )
+
+    @admin.action(description="Withdraw selected decisions", permissions=["operate"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Decision]) -> None:
+        actor = actor_of(request)
+        self.apply_each(request, queryset, lambda decision: _withdraw(decision, actor), "withdrawn")
 
     def offered_links(self, obj: Decision) -> Iterable[tuple[str, str]]:
         if obj.status == Decision.Status.OPEN:
@@ -102,6 +158,30 @@ class DecisionAdmin(HistoryAdmin):
             "media": self.media,
         }
         return TemplateResponse(request, "admin/decisions/decision/answer.html", context)
+
+
+def _pass_on(decision: Decision, actor: str) -> None:
+    if not decision_escalate(decision=decision, reason=f"{actor} passed it on.", actor=actor):
+        raise Conflict(
+            f"Decision {decision.pk} cannot be passed on: it is {decision.status} or with the CEO."
+        )
+
+
+def _withdraw(decision: Decision, actor: str) -> None:
+    if decision.status != Decision.Status.OPEN:
+        raise already_closed(decision)
+    decision_cancel(decision=decision, actor=actor)
+
+
+@admin.register(Vote)
+class VoteAdmin(HistoryAdmin):
+    organization_path = "decision__project__organization_id"
+    list_display = ["decision", "voter", "choice", "confidence", "updated_at"]
+    list_filter = [("decision__project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["voter", "choice", "decision__question", "decision__project__name"]
+    date_hierarchy = "created_at"
+    list_select_related = ["decision"]
+    fields = ["decision", "voter", "choice", "confidence", "rationale", "created_at", "updated_at"]
 
 
 class DecisionInline(HistoryInline):

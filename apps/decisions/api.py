@@ -108,7 +108,7 @@ class OptionField(serializers.Field[Any, Any, Any, Any]):
 class QuestionInput(serializers.Serializer[Any]):
     question = serializers.CharField(max_length=50_000)
     project_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    parent = serializers.CharField(
+    parent = serializers.CharField(  # type: ignore[assignment]
         required=False, allow_blank=True, max_length=40, help_text="Key of a bead."
     )
     options = serializers.ListField(child=OptionField(), required=False, default=list, max_length=50)

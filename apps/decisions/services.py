@@ -86,16 +86,8 @@ def decision_request(
         voters=required,
         threshold=threshold,
     )
-    tell(
-        decision,
-        "decision.created",
-        actor=requester,
-        requester_id=requester,
-        options=keys,
-        needs_person=decision.needs_person,
-        priority=priority,
-        **(details or {}),
-    )
+    told = {"requester_id": requester, "options": keys, "needs_person": decision.needs_person}
+    tell(decision, "decision.created", actor=requester, priority=priority, **told, **(details or {}))
     clock_start(decision=decision)
     return decision
 

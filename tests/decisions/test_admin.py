@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.decisions.models import Decision
-from apps.decisions.services import decision_decide, decision_request
+from apps.decisions.models import Decision, Vote
+from apps.decisions.services import decision_decide, decision_request, vote_cast
 from apps.engine.models import Signal
 from tests.admin_battery import AdminBattery, page, superuser, world
 from tests.world import World, run_add, world_build
@@ -20,8 +20,8 @@ __all__ = ["superuser", "world"]
 
 
 class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Decision]
-    history: ClassVar[list[type[Model]]] = [Decision]
+    models: ClassVar[list[type[Model]]] = [Decision, Vote]
+    history: ClassVar[list[type[Model]]] = [Decision, Vote]
 
 
 def answer_page(decision: Decision) -> str:
@@ -79,3 +79,35 @@ def test_staff_cannot_answer_for_another_organization(client: Client, world: Wor
     assert client.get(address).status_code == 404
     assert client.post(address, {"choice": "hash"}).status_code == 404
     assert Decision.objects.get(pk=other.decisions[0].pk).status == "open"
+
+
+@pytest.mark.django_db
+def test_open_decisions_are_passed_on_and_withdrawn(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    first, second = world.decisions[:2]
+    decision_decide(decision=second, choice="drop", decider="ann")
+
+    def act(name: str) -> str:
+        data = {"action": name, "_selected_action": [first.pk, second.pk]}
+        return client.post(page(Decision, "changelist"), data, follow=True).content.decode()
+
+    assert "1 passed on to the next who may answer." in act("escalate")
+    first.refresh_from_db()
+    assert (first.escalated_to, first.needs_person, first.status) == ("ceo", True, "open")
+    html = act("withdraw")
+    assert "1 withdrawn." in html
+    assert "This decision was answered already." in html
+    first.refresh_from_db()
+    assert first.status == "canceled"
+    assert Decision.objects.get(pk=second.pk).status == "decided"
+
+
+@pytest.mark.django_db
+def test_votes_show_on_the_page_of_their_decision(client: Client, world: World, superuser: User) -> None:
+    client.force_login(superuser)
+    options = [{"key": "a"}, {"key": "b"}]
+    asked = decision_request(project=world.project, question="Which?", options=options, voters=["ann", "bob"])
+    vote_cast(decision=asked, voter="ann", choice="a", rationale="Older and proven.")
+    html = client.get(page(Decision, "change", asked.pk)).content.decode()
+    assert "Older and proven." in html
+    assert "no vote from bob" in html

@@ -168,7 +168,8 @@ def test_a_question_that_makes_no_sense_is_refused(
     ann: Client, world: World, wrong: dict[str, Any], status: int
 ) -> None:
     before = Decision.objects.count()
-    answer = send(ann, LIST, **({"question": "Why?", "project_id": world.project.pk} | wrong))
+    asked: dict[str, Any] = {"question": "Why?", "project_id": world.project.pk}
+    answer = send(ann, LIST, **(asked | wrong))
     assert answer.status_code == status
     assert answer.json()["error"]
     assert Decision.objects.count() == before

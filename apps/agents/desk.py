@@ -14,6 +14,7 @@ from apps.agents.models import Claim, Persona, Session
 from apps.agents.orchestration import Order, carry_out, instruction_of
 from apps.agents.personas import role_resolve, roles_of
 from apps.agents.proof import claim_create, review_create
+from apps.agents.safety import descent_check
 from apps.agents.seat import Seat
 from apps.agents.services import message_send, note_remember
 from apps.beads.models import Bead
@@ -63,6 +64,7 @@ class PlatformDesk:
         if self.session.kind == Session.Kind.PLAN:
             return self._draft(action, index)
         blockers = [self._find(reference) for reference in action.blocked_by]
+        self._check_descent(action.title, index)
         bead = bead_create(
             project=self.session.project,
             title=action.title,
@@ -78,6 +80,11 @@ class PlatformDesk:
             actor=self.session.agent.name,
         )
         return f"Created {bead.key}: {bead.title}. It is worked on when its turn comes."
+
+    def _check_descent(self, title: str, index: int) -> None:
+        # A turn that is acted on again finds what it made.
+        if not self._beads().filter(origin=self._origin(index)).exists():
+            descent_check(self.session.bead, title)
 
     def _draft(self, action: CreateBead, index: int) -> str:
         """A bead of a plan: references stay as they are until the whole plan is checked."""
@@ -158,6 +165,7 @@ class PlatformDesk:
         return role
 
     def bead_delegate(self, action: Delegate, index: int) -> str:
+        self._check_descent(action.title, index)
         bead = bead_create(
             project=self.session.project,
             title=action.title,

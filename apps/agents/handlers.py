@@ -29,7 +29,7 @@ def ask_about_failed_run(event: Event) -> None:
     )
 
 
-@on("decision.made", "decision.resolved", "decision.canceled", "decision.expired")
+@on("decision.resolved", "decision.canceled", "decision.expired")
 def pass_answer_on(event: Event) -> None:
     decision_id = event.subject.removeprefix("decision:")
     if decision_id.isdecimal():

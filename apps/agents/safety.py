@@ -20,6 +20,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.agents.models import Claim, Evidence, MergeRequest, Review, Session, TroubleStop
+from apps.beads.models import Bead
+from apps.core.errors import Conflict
 from apps.decisions.models import Decision
 
 MAX_ERRORS = 4  # replies in a row without a valid action
@@ -46,7 +48,10 @@ UNFRUITFUL = (
     "deadlock",
     "hop_limit",
 )
-GO_AHEAD = "retry"  # the answer with which a person lets a stuck bead go on
+# The answers with which a person lets a bead go on, by the kind of question.
+GO_AHEADS = {Decision.Kind.STUCK: "retry", Decision.Kind.ESCALATION: "deny"}
+MAX_DESCENT = 4  # beads made by work on beads made by work on ...
+MAX_OFFSPRING = 12  # beads that work on one bead may make
 
 
 @dataclass(frozen=True)
@@ -156,12 +161,17 @@ def go_ahead_at(bead_id: int) -> datetime | None:
     """When a person last let a bead go on that could not."""
     shared = TroubleStop.objects.filter(bead_id=bead_id).values("trouble__decision_id")
     answered = Decision.objects.filter(
-        Q(bead_id=bead_id) | Q(pk__in=shared),
-        kind=Decision.Kind.STUCK,
-        status=Decision.Status.DECIDED,
-        choice=GO_AHEAD,
+        Q(bead_id=bead_id) | Q(pk__in=shared), _goes_on(), status=Decision.Status.DECIDED
     )
     return answered.order_by("-decided_at").values_list("decided_at", flat=True).first()
+
+
+def _goes_on() -> Q:
+    """Answers of people that let work go on: of a stuck bead, and of one that was put before the CEO."""
+    go_ahead = Q()
+    for kind, choice in GO_AHEADS.items():
+        go_ahead |= Q(kind=kind, choice=choice)
+    return go_ahead
 
 
 def hops(bead_id: int, since: datetime | None = None) -> int:
@@ -212,3 +222,36 @@ def rest_of(bead_id: int) -> float:
     first = timedelta(seconds=settings.LOOM_REST_SECONDS)
     rest = min(LONGEST_REST, first * 2.0 ** min(len(endings) - 1, 20))
     return max(0.0, (max(endings) + rest - timezone.now()).total_seconds())
+
+
+def descent_check(bead: Bead | None, title: str) -> None:
+    """Refuse new work that is the old handed back and forth, or one bead too many; raises Conflict."""
+    if bead is None:
+        return
+    made = Bead.objects.filter(project_id=bead.project_id, origin__startswith="session:")
+    own = [f"session:{pk}:" for pk in bead.sessions.values_list("pk", flat=True)]
+    if sum(made.filter(origin__startswith=mark).count() for mark in own) >= MAX_OFFSPRING:
+        raise Conflict(
+            f"Work on {bead.key} has made {MAX_OFFSPRING} beads already.",
+            hint="Finish this one; say in your summary what else there is to do.",
+        )
+    line = _ancestors(bead)
+    if any(steady(title) == steady(one.title) for one in line):
+        raise Conflict(f"{title!r} came from you or those before you.", hint="Do it here, or ask a question.")
+    if len(line) > MAX_DESCENT:
+        raise Conflict(
+            f"{bead.key} is itself the child of {MAX_DESCENT} beads in a row that each made the next.",
+            hint="Do the work here, or ask for a decision.",
+        )
+
+
+def _ancestors(bead: Bead) -> list[Bead]:
+    """The bead, the bead whose session made it, and so on; at most as many as count."""
+    line, at = [bead], bead
+    while len(line) <= MAX_DESCENT and at.origin.startswith("session:"):
+        maker = Session.objects.select_related("bead").filter(pk=int(at.origin.split(":")[1])).first()
+        if maker is None or maker.bead is None:
+            break
+        at = maker.bead
+        line.append(at)
+    return line

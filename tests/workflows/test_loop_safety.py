@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.agents.models import Session, Trouble, TroubleStop
-from apps.agents.safety import bead_stop, go_ahead_at, hops, rest_of
+from apps.agents.safety import MAX_DESCENT, MAX_OFFSPRING, bead_stop, go_ahead_at, hops, rest_of
 from apps.agents.services import agent_acquire, agent_release
 from apps.agents.troubles import Report, trouble_report, trouble_settle
 from apps.beads.models import Bead
@@ -29,7 +29,7 @@ from apps.providers import pool
 from apps.providers.models import Call, Provider
 from apps.workflows.dispatch import dispatch, dispatch_all
 from tests.engine.flows import at_once
-from tests.workflows.studio import APPROVE, Answer, Studio, done, replies, write
+from tests.workflows.studio import APPROVE, Answer, Studio, done, last, replies, write
 
 Open = Callable[..., Studio]
 Messages = list[dict[str, Any]]
@@ -216,6 +216,65 @@ def test_a_reviewer_may_reject_again_what_did_change(open_studio: Open) -> None:
     bead = studio.bead()
     studio.run()
     assert studio.refreshed(bead).status == Bead.Status.CLOSED
+
+
+def test_work_is_not_delegated_in_circles(open_studio: Open) -> None:
+    """Two roles that each think that the other should do it."""
+    refused: list[str] = []
+
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            return APPROVE
+        if replies(messages) == 0:
+            other = "Fix it there" if title == "Fix it here" else "Fix it here"
+            role = "qa-engineer" if other == "Fix it there" else "engineering-manager"
+            return [("delegate", {"role": role, "title": other, "description": "Yours."})]
+        refused.extend(part for part in [last(messages)] if "came from you" in part)
+        return [write(f"{title}.txt", "x\n"), done()]
+
+    studio = open_studio(model)
+    studio.bead("Fix it here")
+    studio.run()
+    assert list(Bead.objects.order_by("id").values_list("title", flat=True)) == [
+        "Fix it here",
+        "Fix it there",
+    ]
+    assert len(refused) == 1
+    assert not Bead.objects.exclude(status=Bead.Status.CLOSED).exists()
+
+
+def test_a_chain_of_new_work_comes_to_an_end(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind == "review":
+            return APPROVE
+        if replies(messages) == 0:
+            more = {"title": f"{title} deeper", "role": "qa-engineer", "acceptance": ["Deep."]}
+            return [("create_bead", more), ("remember", {"note": "This goes deep."})]
+        return [write(f"{len(title)}.txt", "x\n"), done()]
+
+    studio = open_studio(model)
+    studio.bead("Dig")
+    studio.run()
+    assert Bead.objects.count() == MAX_DESCENT + 1
+    assert not Bead.objects.exclude(status=Bead.Status.CLOSED).exists()
+
+
+def test_one_bead_does_not_flood_the_project(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        number = replies(messages)
+        if title != "Flood":
+            return [("ask_question", {"question": "What is it about?"})]
+        if number > 2:
+            return [("ask_question", {"question": "Was that too much?"})]
+        return [("create_bead", {"title": f"Drop {number} {'x' * n}", "role": ROLE}) for n in range(8)]
+
+    studio = open_studio(model, max_sessions=1)
+    studio.bead("Flood")
+    studio.run()
+    assert Bead.objects.count() == MAX_OFFSPRING + 1
+
+
+ROLE = "engineering-manager"
 
 
 # -- rest ------------------------------------------------------------------------------------------

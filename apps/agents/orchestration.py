@@ -7,12 +7,13 @@ again after a crash, it finds what it did.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from apps.agents.actions.base import clip
 from apps.agents.models import Agent, Session
 from apps.agents.replies.language import Instruction
 from apps.agents.replies.language_values import instruction_check
@@ -61,7 +62,8 @@ def carry_out(order: Order) -> Carried:
     """Do it, or raise a LoomError that tells the agent why not."""
     if not _executors:
         raise Unavailable("Nothing here carries out instructions.")
-    return _executors[0](order)
+    carried = _executors[0](order)
+    return replace(carried, text=clip(carried.text))
 
 
 def instruction_of(kind: str, target: str, options: dict[str, Any]) -> Instruction:

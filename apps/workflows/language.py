@@ -34,6 +34,7 @@ from apps.workflows.language_schedules import (
 )
 from apps.workflows.language_start import persona_may, started_flows, workflow_start
 
+LONGEST_WAIT_S = 4 * 3600  # who waits holds a place that the work waited for may need
 SHOWN_RUNS, SHOWN_ENTRIES = 30, 40
 SIGNAL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
 SIGNALED_FLOWS = {"bead.work"}  # beside those of the catalog: its definitions wait for named signals
@@ -79,6 +80,8 @@ def _workflow(order: Order) -> Carried:
     wait = options.get("wait", False)
     if wait is True:
         wait = options.get("timeout", DEFAULT_SECONDS)
+    if wait > LONGEST_WAIT_S:
+        raise BadInput("A session waits for four hours at most.", hint="Ask with QUERY later.")
     if wait and order.run_id is None:
         raise BadInput("Only a session can wait for a result.", hint="Leave WAIT out.")
     run = workflow_start(

@@ -12,8 +12,11 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from apps.accounts.services import organization_ensure
-from apps.agents.models import Agent, Message, Note, Persona
+from apps.agents.models import Agent, Message, Note, Persona, Session
+from apps.agents.orchestration import Order, carry_out
+from apps.agents.persona_services import personas_sync
 from apps.agents.prompts import system_message
+from apps.agents.replies.language_values import instruction_check
 from apps.agents.services import agent_acquire
 from apps.beads.models import Bead
 from apps.engine.models import Run, Signal
@@ -21,9 +24,11 @@ from apps.engine.services import run_start
 from apps.events.models import Event
 from apps.projects.services import project_create
 from apps.workflows.language_flows import bead_stand
+from apps.workflows.language_schedules import FIRE
 from apps.workflows.language_standing import standing_orders
 from apps.workflows.tasks import language_fire
 from tests.workflows.studio import APPROVE, Answer, Studio, done, replies, write
+from tests.world import world_build
 
 Messages = list[dict[str, Any]]
 Open = Callable[..., Studio]
@@ -236,14 +241,64 @@ def test_signals_reach_runs_but_never_forge_what_the_platform_says(open_studio: 
     assert "'decision:1' is no signal for agents" in heard[0]
 
 
-@pytest.mark.parametrize("kind", ["QUERY", "CANCEL", "SIGNAL"])
-def test_other_projects_do_not_exist(open_studio: Open, kind: str) -> None:
+def test_other_projects_do_not_exist(open_studio: Open) -> None:
     elsewhere = project_create(organization=organization_ensure(name="Elsewhere"), name="Secret")
-    run = run_start(flow="bead.work", key="theirs", input={}, project_id=elsewhere.pk)
+    run = run_start(flow="language.remind", key="theirs", input={}, project_id=elsewhere.pk)
     Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
-    _, heard = studio_of(open_studio, block(f"{kind}: theirs", *(["NAME: x"] if kind == "SIGNAL" else [])))
-    assert "There is no run 'theirs' in this project." in heard[0]
+    orders = [
+        f"QUERY: {run.pk}",
+        "END",
+        "CANCEL: theirs",
+        "END",
+        "SIGNAL: theirs",
+        "NAME: x",
+        "END",
+        "LIST: runs",
+    ]
+    _, heard = studio_of(open_studio, block(*orders))
+    assert heard[0].count("in this project") == 3
+    assert "language.remind" not in heard[0]
     assert Run.objects.filter(pk=run.pk, cancel_requested=False, status="waiting").exists()
+    assert not run.signals.exists()
+
+
+BEAD = {"title": "Later", "role": "qa-engineer"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "options", "count"),
+    [
+        ("WORKFLOW", "delegate", {"INPUT": BEAD}, lambda: (Run.objects.count(), Bead.objects.count())),
+        ("SCHEDULE", "checks", {"INTERVAL": "1h"}, lambda: PeriodicTask.objects.filter(task=FIRE).count()),
+        ("ACTIVITY", "create_bead", {"INPUT": BEAD}, Bead.objects.count),
+        (
+            "ACTIVITY",
+            "notify",
+            {"INPUT": {"to_role": "cto", "subject": "a"}},
+            Message.objects.count,
+        ),
+        ("SIGNAL", "1", {"NAME": "go"}, Signal.objects.count),
+    ],
+)
+def test_an_order_carried_out_twice_acts_once(
+    transactional_db: None, kind: str, target: str, options: dict[str, Any], count: Callable[[], Any]
+) -> None:
+    """As when a worker dies between an order and the end of its turn, and another takes the turn up."""
+    personas_sync()
+    world = world_build("acme", rows=0)
+    run = run_start(flow="bead.work", key="waits", input={}, project_id=world.project.pk)
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
+    agent = agent_acquire(project=world.project, role=MANAGER)
+    session = Session.objects.create(project=world.project, agent=agent, kind="work", origin="x")
+    target = str(run.pk) if kind == "SIGNAL" else target
+    order = Order(instruction_check(kind, target, options), world.project, agent, "session:1:1:0", session)
+
+    carry_out(order)
+    once = count()
+    carry_out(order)
+
+    assert count() == once
+    assert once
 
 
 @pytest.mark.parametrize("role", ["engineering-manager", "ceo"])

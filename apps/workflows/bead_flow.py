@@ -38,16 +38,15 @@ TROUBLES = {
 
 @flow("bead.work", version=2)
 def bead_work(
-    bead_id: int, project_id: int, session_id: int | None = None, workflow: str = ""
+    bead_id: int, project_id: int, session_id: int | None = None, begun: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Bring one bead through its workflow.
 
-    `session_id` is the first session, if it is open already; `workflow` the hash of the graph it was opened
-    for.
+    `session_id` is the first session, if it is open already; `begun` the execution that was begun with it.
     """
     walk = BeadWalk(bead_id=bead_id, project_id=project_id, opened=session_id)
     try:
-        return walk.to_its_end(workflow)
+        return walk.to_its_end(begun)
     except Dropped as dropped:
         walk.drop(f"Dropped by a person: {dropped}", "a person")
         return {"status": "dropped"}
@@ -78,8 +77,8 @@ class BeadWalk(Walk):
         self.flags: list[dict[str, str]] = []
         self.merged: dict[str, Any] = {}
 
-    def to_its_end(self, workflow: str) -> dict[str, Any]:
-        if self.run(workflow) == GIVE_UP:
+    def to_its_end(self, begun: dict[str, Any] | None) -> dict[str, Any]:
+        if self.run(begun=begun) == GIVE_UP:
             how = self.left or {}
             reason = f"Given up at {how['key']} ({how['condition']}): {how['detail']}".rstrip(": ")
             self.drop(reason, "loom")

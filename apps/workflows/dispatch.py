@@ -20,7 +20,7 @@ from apps.engine.services import Start, runs_start
 from apps.projects.models import Project
 from apps.workflows.beginnings import Beginning, beginnings_of
 from apps.workflows.briefing import Briefing, Work, briefing_of, work_sessions
-from apps.workflows.execution_services import graphs_pin
+from apps.workflows.execution_services import Begin, executions_begin, executions_bind
 
 AT_ONCE = 50  # beads of one transaction
 TRIES = 3
@@ -110,18 +110,11 @@ def _start(
         return 0
     beads = beads[: max(0, _places(current))]
     keys = {bead.pk: f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads}
-    # Where no agent works first, the run begins without a session.
-    seated = [bead for bead in beads if begins[bead.pk].role] if briefing is not None else []
-    posts = [Post(begins[bead.pk].role, bead) for bead in seated]
-    agents = agents_acquire(project=project, posts=posts, personas=personas) if posts else []
-    names = {bead.pk: agent.name for bead, agent in zip(seated, agents, strict=True)}
-    beads_claim(claims=[(bead, names.get(bead.pk, "")) for bead in beads])
-    sessions: dict[int, int] = {}
-    if briefing is not None and seated:
-        works = [Work(bead, agent, keys[bead.pk]) for bead, agent in zip(seated, agents, strict=True)]
-        opened = work_sessions(project=project, works=works, briefing=briefing)
-        sessions = {bead.pk: session.pk for bead, session in zip(seated, opened, strict=True)}
-    pins = graphs_pin(graphs=[begins[bead.pk].graph for bead in beads])
+    sessions = _seat(project, beads, begins, personas, briefing, keys)
+    begun = executions_begin(
+        project=project,
+        begins=[Begin(bead, begins[bead.pk].graph, is_at_work=bead.pk in sessions) for bead in beads],
+    )
     starts = [
         Start(
             keys[bead.pk],
@@ -129,16 +122,40 @@ def _start(
                 "bead_id": bead.pk,
                 "project_id": project.pk,
                 "session_id": sessions.get(bead.pk),
-                "workflow": pins[begins[bead.pk].graph.name],
+                "begun": begin,
             },
             bead.pk,
         )
-        for bead in beads
+        for bead, begin in zip(beads, begun, strict=True)
     ]
-    runs_start(
+    runs = runs_start(
         flow="bead.work", starts=starts, organization_id=project.organization_id, project_id=project.pk
     )
+    if len(runs) != len(beads):
+        raise Conflict("A bead was started by somebody else.", hint="Try again.")
+    executions_bind(begun=begun, runs=runs)
     return len(beads)
+
+
+def _seat(
+    project: Project,
+    beads: Sequence[Bead],
+    begins: dict[int, Beginning],
+    personas: dict[str, Persona],
+    briefing: Briefing | None,
+    keys: dict[int, str],
+) -> dict[int, int]:
+    """Claim the beads for agents and open sessions; where no agent works first, a run begins without one."""
+    seated = [bead for bead in beads if begins[bead.pk].role] if briefing is not None else []
+    posts = [Post(begins[bead.pk].role, bead) for bead in seated]
+    agents = agents_acquire(project=project, posts=posts, personas=personas) if posts else []
+    names = {bead.pk: agent.name for bead, agent in zip(seated, agents, strict=True)}
+    beads_claim(claims=[(bead, names.get(bead.pk, "")) for bead in beads])
+    if briefing is None or not seated:
+        return {}
+    works = [Work(bead, agent, keys[bead.pk]) for bead, agent in zip(seated, agents, strict=True)]
+    opened = work_sessions(project=project, works=works, briefing=briefing)
+    return {bead.pk: session.pk for bead, session in zip(seated, opened, strict=True)}
 
 
 def _places(project: Project) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -11,9 +13,11 @@ from django.utils import timezone
 from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_stage
+from apps.core.sql import execute_all, insert_all
 from apps.core.states import move
 from apps.engine.flow import current
-from apps.events.bus import emit
+from apps.engine.models import Run
+from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
 from apps.workflows.graph import Graph
 from apps.workflows.graph_library import BOOTSTRAP, Found, workflow_for, workflows_of
@@ -36,6 +40,55 @@ def graphs_pin(*, graphs: Iterable[Graph]) -> dict[str, str]:
     return {graph.name: sha for sha, graph in wanted.items()}
 
 
+@dataclass(frozen=True)
+class Begin:
+    """A bead at the start of its workflow; `is_at_work` if its first node is entered with that."""
+
+    bead: Bead
+    graph: Graph
+    is_at_work: bool
+
+
+def executions_begin(*, project: Project, begins: Sequence[Begin]) -> list[dict[str, Any]]:
+    """Begin the ways of beads whose runs are started next, with few statements; what to start each run with.
+
+    `executions_bind` has to follow in the same transaction.
+    """
+    pins, now = graphs_pin(graphs=[begin.graph for begin in begins]), timezone.now()
+    definitions = {name: _definition(project, name, sha) for name, sha in pins.items()}
+    executions = []
+    for begin in begins:
+        name = begin.graph.name
+        execution = _new_execution(project, begin.bead, name, pins[name], definitions[name], now)
+        if begin.is_at_work:
+            execution.current_node, execution.node_attempt_count = begin.graph.start, 1
+        executions.append(execution)
+    insert_all(executions)
+    emit_all(
+        fact
+        for begin, execution in zip(begins, executions, strict=True)
+        for fact in _begin_facts(begin, execution)
+    )
+    return [
+        _begun(execution, entered=now if begin.is_at_work else None)
+        for begin, execution in zip(begins, executions, strict=True)
+    ]
+
+
+def _begin_facts(begin: Begin, execution: WorkflowExecution) -> Iterable[Fact]:
+    yield _started_fact(execution)
+    if begin.is_at_work:
+        node: Any = begin.graph.nodes[begin.graph.start]
+        where = {"node": begin.graph.start, "node_type": node.kind, "attempt": 1, "cycle_count": 0}
+        yield _fact(execution, "workflow.node", **where)
+
+
+def executions_bind(*, begun: Sequence[dict[str, Any]], runs: Sequence[Run]) -> None:
+    """Say which run each execution belongs to."""
+    rows = [(run.pk, begin["execution"]) for begin, run in zip(begun, runs, strict=True)]
+    execute_all("UPDATE workflows_workflowexecution SET run_id = %s WHERE id = %s", rows)
+
+
 def execution_begin(*, project_id: int, bead_id: int | None, workflow: str) -> dict[str, Any]:
     """Begin the way of the current run, through the graph it was dispatched with if any. A database step."""
     project = Project.objects.get(pk=project_id)
@@ -45,25 +98,46 @@ def execution_begin(*, project_id: int, bead_id: int | None, workflow: str) -> d
     sha = workflow
     if not sha:
         (sha,) = graphs_pin(graphs=[_chosen(project, bead).graph]).values()
-    content = WorkflowContent.objects.get(pk=sha)
-    name, now = content.content["name"], timezone.now()
-    execution, _ = WorkflowExecution.objects.get_or_create(
-        run_id=current().run.pk,
-        defaults={
-            "project": project,
-            "bead": bead,
-            "name": name,
-            "content": content,
-            "definition": _definition(project, name, sha),
-            "started_at": now,
-            "last_node_at": now,
-        },
+    name = WorkflowContent.objects.get(pk=sha).content["name"]
+    execution = _new_execution(project, bead, name, sha, _definition(project, name, sha), timezone.now())
+    execution.run_id = current().run.pk
+    execution.save(force_insert=True)
+    emit_all([_started_fact(execution)])
+    return _begun(execution, entered=None)
+
+
+def _new_execution(
+    project: Project,
+    bead: Bead | None,
+    name: str,
+    sha: str,
+    definition: WorkflowDefinition | None,
+    now: datetime,
+) -> WorkflowExecution:
+    return WorkflowExecution(
+        project=project,
+        bead=bead,
+        name=name,
+        content_id=sha,
+        definition=definition,
+        started_at=now,
+        last_node_at=now,
     )
-    _tell(execution, "workflow.started", workflow_id=_workflow_id(execution), content=sha)
+
+
+def _started_fact(execution: WorkflowExecution) -> Fact:
+    return _fact(
+        execution, "workflow.started", workflow_id=_workflow_id(execution), content=execution.content_id
+    )
+
+
+def _begun(execution: WorkflowExecution, *, entered: datetime | None) -> dict[str, Any]:
+    """What a walk has to know; `entered` is when its first node was, if it was."""
     return {
         "execution": execution.pk,
-        "workflow": sha,
-        "labels": [str(one) for one in bead.labels] if bead else [],
+        "workflow": execution.content_id,
+        "labels": [str(one) for one in execution.bead.labels] if execution.bead else [],
+        "entered": entered.isoformat() if entered else None,
     }
 
 
@@ -165,14 +239,16 @@ def _workflow_id(execution: WorkflowExecution) -> str:
 
 
 def _tell(execution: WorkflowExecution, kind: str, **data: Any) -> None:
-    emit(
+    emit_all([_fact(execution, kind, **data)])
+
+
+def _fact(execution: WorkflowExecution, kind: str, **data: Any) -> Fact:
+    return Fact(
         kind,
         organization_id=execution.project.organization_id,
         project_id=execution.project_id,
         bead_id=execution.bead_id,
         subject=f"bead:{execution.bead.key}" if execution.bead else f"project:{execution.project.slug}",
         actor="loom",
-        workflow=execution.name,
-        execution_id=execution.pk,
-        **data,
+        data={"workflow": execution.name, "execution_id": execution.pk, **data},
     )

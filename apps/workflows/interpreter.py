@@ -46,19 +46,28 @@ class Walk:
     def graph(self) -> Graph:
         return pinned(self.sha256)
 
-    def run(self, workflow: str = "") -> str:
-        """Walk from the start to an end; which one. `workflow` is the hash it was dispatched with."""
-        begun = step(execution_begin, project_id=self.project_id, bead_id=self.bead_id, workflow=workflow)
+    def run(self, workflow: str = "", begun: dict[str, Any] | None = None) -> str:
+        """Walk from the start to an end; which one.
+
+        `workflow` is the hash it was dispatched with, `begun` what `executions_begin` gave.
+        """
+        begun = begun or step(
+            execution_begin, project_id=self.project_id, bead_id=self.bead_id, workflow=workflow
+        )
         self.execution_id, self.sha256, self.labels = begun["execution"], begun["workflow"], begun["labels"]
         key = self.graph.start
+        if begun["entered"]:
+            self.visits[key] += 1
+            self.entered_at = datetime.fromisoformat(begun["entered"])
+            key = self.act(key)
         while key not in ENDS:
-            key = self.visit(key)
+            self.enter(key)
+            key = self.act(key)
         return key
 
-    def visit(self, key: str) -> str:
+    def act(self, key: str) -> str:
         """Do what the node says; where that leads."""
         node = self.graph.nodes[key]
-        self.enter(key)
         try:
             outcome = self.behaviors[node.kind](self, key, node)
         except StepFailed as failed:

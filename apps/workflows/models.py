@@ -80,7 +80,7 @@ class WorkflowExecution(Timestamped):
 
     OPEN = (Status.ACTIVE, Status.BLOCKED, Status.ESCALATED)
 
-    run_id = models.BigIntegerField(unique=True)
+    run_id = models.BigIntegerField(unique=True, null=True, help_text="Empty only until its run is started.")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="workflow_executions")
     bead = models.ForeignKey(
         Bead, on_delete=models.CASCADE, null=True, blank=True, related_name="workflow_executions"

@@ -211,6 +211,8 @@ def _project_state(project: Project, run: Run | None, phase: str, *, is_asking: 
         )
     if run.status == Run.Status.CANCELED:
         return "failed", "canceled", ""
+    if run.status == Run.Status.PAUSED:
+        return "open", "paused", ""
     return ("done", "delivered", "") if run.status == Run.Status.DONE else ("working", phase, "")
 
 

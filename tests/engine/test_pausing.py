@@ -285,9 +285,7 @@ def test_pauses_that_meet_a_working_run_lose_and_repeat_nothing() -> None:
                 step(note, text=f"{number}.{turn_number}")
 
         started = start(flow, number=number)
-        given = at_once(
-            lambda one=started: runner.advance(one.pk), lambda one=started: run_pause(run_id=one.pk)
-        )
+        given = at_once(partial(runner.advance, started.pk), partial(run_pause, run_id=started.pk))
         assert not [one for one in given if isinstance(one, BaseException) and not isinstance(one, Conflict)]
         if fresh(started).status == Run.Status.PAUSED:
             run_resume(run_id=started.pk)

@@ -10,7 +10,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev weave up test check format bench crash lock clean
+.PHONY: help install install-dev weave up test check format bench campaigns crash lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: install ## measure turns, dispatch, steps, waits, sessions; prints JSON: 
 
 crash: install ## attack running work and audit what is left; prints JSON: ARGS="--kills 500 --database postgres --seed 7"
 	@$(BIN)/python -m tests.crash.campaign $(ARGS)
+
+campaigns: install-dev ## what Loom withstands, as JSON: ARGS="edits --scale 0.2"
+	@$(BIN)/python -m tests.campaigns $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.agents.actions.seen import note_shown
 from apps.agents.conversation import Conversation
 from apps.agents.hub import Hub
 from apps.agents.models import Session, Turn
@@ -19,7 +20,7 @@ from apps.engine import leases
 from apps.engine.flow import current
 
 NO_COMMIT = "0" * 40
-SHOWERS = ("read_file", "write_file", "edit_file")
+SHOWERS = ("read_file", "write_file")
 SESSIONS: Lookup[Session] = Lookup(
     Session.objects.select_related("project", "agent", "bead").defer("project__prd", "bead__description")
 )
@@ -97,7 +98,7 @@ class Seat:
         self.trail.note(turn.actions, results, self.hub.tree(commit) if commit else "")
         for one in outcome:
             if one["name"] in SHOWERS and one["ok"]:
-                self.seen.add(str(one["data"].get("path", "")))
+                note_shown(self.seen, one["data"])
 
 
 def seat_of(session_id: int) -> Seat:

@@ -357,3 +357,27 @@ def test_deleting_a_link_leaves_what_it_points_to(room: Room) -> None:
     (room.root / "link").symlink_to("README.md")
     assert room.do("delete_file", path="link").ok
     assert (room.root / "README.md").exists()
+
+
+def test_a_file_of_which_only_the_start_was_read_is_not_replaced(room: Room) -> None:
+    long = "".join(f"line_{number} = {number}\n" for number in range(600))
+    (room.root / "long.py").write_text(long)
+    assert room.do("read_file", path="long.py").ok
+    refused = room.do("write_file", path="long.py", content="line_0 = 0\n")
+    assert "200 lines that you have not read, from line 401 on" in refused.text
+    assert room.text("long.py") == long
+    room.do("move_file", source="long.py", target="longer.py")
+    assert room.do("read_file", path="longer.py", offset=401).ok
+    assert room.do("write_file", path="longer.py", content="line_0 = 0\n").ok
+
+
+def test_unread_lines_may_stay_in_a_file_that_is_replaced(room: Room) -> None:
+    long = "".join(f"line_{number} = {number}\n" for number in range(500))
+    (room.root / "long.py").write_text(long)
+    assert room.do("read_file", path="long.py").ok
+    assert room.do("write_file", path="long.py", content=f"import os\n{long}").ok
+
+
+def test_an_edit_does_not_count_as_having_read_the_file(room: Room) -> None:
+    assert room.do("edit_file", path="shop/till.py", old_text="0.19", new_text="0.2").ok
+    assert not room.do("write_file", path="shop/till.py", content="x = 1\n").ok

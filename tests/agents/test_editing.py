@@ -305,3 +305,39 @@ def test_binary_and_huge_files_are_refused() -> None:
         decode(b"\x89PNG\0\0", name="a.png")
     with pytest.raises(TooLarge):
         decode(b"x" * 1_000_001, name="big.txt")
+
+
+def test_a_line_without_its_indentation_does_not_become_several() -> None:
+    error = refusal(FILE, "return True", "if self.lights:\n    return True")
+    assert "leaves out the indentation" in error.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("            door.lock()\n        return Fa", "            door.bar()\n        return None"),
+        ("            door.lock()\n        return ", "            door.bar()\n        return None"),
+        (
+            "        for door in self.doors:\n            door.lock(",
+            "        for door in self.doors:\n            door.bar()",
+        ),
+        ("            door.unlock(", "            door.bar()"),
+    ],
+)
+def test_old_text_that_breaks_off_within_a_line_is_refused(old: str, new: str) -> None:
+    refusal(FILE, old, new)
+
+
+def test_a_function_of_another_name_is_no_drift() -> None:
+    old = FILE[FILE.index("    def close") :].replace("def close", "def shut")
+    error = refusal(FILE, old, old.replace("door.lock()", "door.bar()"))
+    assert "-    def close(self):" in error.hint
+
+
+def test_a_change_that_stands_there_is_not_made_twice_by_tolerance() -> None:
+    text = "alpha = 1\nbeta = 2\ngamma = 3\n\ndelta = 4\n"
+    refusal(text, "alpha = 1\nbeta = 2  \n\n", "alpha = 1\nbeta = 2\ngamma = 3\n\n")
+
+
+def test_removing_the_end_of_a_file_without_final_newline_leaves_none() -> None:
+    assert edit_text("a\nb\nc", "b\nc\n", "b\n").text == "a\nb"

@@ -249,3 +249,17 @@ def test_git_and_we_agree_on_a_patch_of_many_kinds(tmp_path: Path) -> None:
         )
     expected = {path.name: path.read_text() for path in tmp_path.glob("*.txt")}
     assert found == {**expected, "gone.txt": ""}
+
+
+def test_a_patch_that_breaks_off_is_refused() -> None:
+    text = "".join(f"line {number}\n" for number in range(20))
+    whole = "--- a/f.txt\n+++ b/f.txt\n@@ -3,7 +3,7 @@\n line 2\n line 3\n line 4\n-line 5\n+line five"
+    with pytest.raises(PatchRefused, match="breaks off"):
+        patched(text, whole[:-3])
+    rest = "\n line 6\n line 7\n line 8\n"
+    assert patched(text, whole + rest) == text.replace("line 5", "line five")
+
+
+def test_a_starred_patch_without_its_end_is_refused() -> None:
+    with pytest.raises(PatchRefused, match="breaks off"):
+        parse_patch("*** Begin Patch\n*** Update File: a.py\n@@\n-x\n+y\n")

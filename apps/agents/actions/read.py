@@ -15,6 +15,7 @@ import regex  # type: ignore[import-untyped]
 from pydantic import Field
 
 from apps.agents.actions.base import LIMIT, Action, ActionContext, Result, clip
+from apps.agents.actions.seen import note_shown
 from apps.agents.editing.text import MAX_BYTES, bodies, decode, is_binary
 from apps.agents.paths import GENERATED, relative, resolve_inside, walk_files
 from apps.core.errors import BadInput, NotFound, TooLarge
@@ -66,8 +67,8 @@ class ReadFile(Action):
         text = data.decode("utf-8", "replace") if len(data) > MAX_BYTES else decode(data, name=self.path).text
         lines = bodies(text)
         name = relative(ctx.root, file)
-        ctx.seen.add(name)
         if not lines:
+            note_shown(ctx.seen, {"path": name})
             return Result(ok=True, text=f"{name} is empty.", data={"path": name, "lines": 0})
         if self.offset > len(lines):
             raise BadInput(f"{name} has only {len(lines)} lines.", hint="Use a smaller offset.")
@@ -78,6 +79,7 @@ class ReadFile(Action):
             f"\n[{len(lines) - last} more lines; go on with offset={last + 1}]" if last < len(lines) else ""
         )
         data_kept = {"path": name, "from": self.offset, "to": last, "lines": len(lines)}
+        note_shown(ctx.seen, data_kept)
         return Result(ok=True, text="\n".join([head, *shown]) + foot, data=data_kept)
 
     def _shown(self, lines: list[str]) -> list[str]:

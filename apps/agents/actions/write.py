@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from apps.agents.actions.base import Action, ActionContext, Result
 from apps.agents.actions.patching import PatchPlan
 from apps.agents.actions.read import PATHS, existing_file
+from apps.agents.actions.seen import forget_shown, note_moved, note_shown, unseen_lines
 from apps.agents.actions.syntax import syntax_finding
 from apps.agents.editing.match import Edit, edit_text
 from apps.agents.editing.patch import parse_patch
@@ -80,16 +81,20 @@ class WriteFile(Action):
         else:
             data, said = TextFile(content).encode(), f"Created {name} ({len(bodies(content))} lines)."
         ctx.write(file, data)
-        ctx.seen.add(name)
+        note_shown(ctx.seen, {"path": name})
         text, kept = with_finding(said, name, content)
         return Result(ok=True, text=text, data=kept, changed=True)
 
     def _guard(self, ctx: ActionContext, name: str, before: str) -> None:
         """A file that nobody looked at is not replaced, nor one whose rest is only hinted at."""
         lines = bodies(before)
-        if len(lines) > FEW_LINES and name not in {os.path.normpath(path) for path in ctx.seen}:
+        unread = unseen_lines(ctx.seen, name, len(lines))
+        kept = {line.strip() for line in bodies(self.content)}
+        lost = [number for number in unread if lines[number - 1].strip() not in kept | {""}]
+        if len(lost) > FEW_LINES or (len(lost) > 1 and len(unread) == len(lines) > FEW_LINES):
             raise Conflict(
-                f"{name} exists with {len(lines)} lines that you have not read; it was not replaced.",
+                f"{name} exists with {len(unread)} lines that you have not read, from line {unread[0]} on; "
+                "it was not replaced.",
                 hint="Read it first, or change only what must change with edit_file.",
             )
         hint = _PLACEHOLDER.search(self.content)
@@ -206,8 +211,7 @@ class MoveFile(Action):
         _make_parents(target.parent)
         source.rename(target)
         names = relative(ctx.root, source), relative(ctx.root, target)
-        if names[0] in ctx.seen:
-            ctx.seen.add(names[1])
+        note_moved(ctx.seen, *names)
         return Result(
             ok=True,
             text=f"Moved {names[0]} to {names[1]}.",
@@ -246,5 +250,5 @@ class DeleteFile(Action):
         if not (file.exists() or file.is_symlink()):
             raise NotFound(f"There is no file {name}.")
         file.unlink()
-        ctx.seen.discard(name)
+        forget_shown(ctx.seen, name)
         return Result(ok=True, text=f"Deleted {name}.", data={"path": name}, changed=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.agents.editing.closest import show_closest
-from apps.agents.editing.patch import Hunk, PatchRefused
+from apps.agents.editing.patch import CUT_OFF, Hunk, PatchRefused
 from apps.agents.editing.text import Line, find_block, join_lines, prevailing_newline, splice, split_lines
 
 _MOST_FUZZ = 2
@@ -31,6 +31,8 @@ def apply_hunks(text: str, hunks: list[Hunk], *, name: str) -> Patched:
         body = _trimmed(hunk, fuzz)
         removed = sum(sign != "+" for sign, _ in body)
         fresh = _fresh(lines[place : place + removed], body, prevailing_newline(text))
+        if hunk is hunks[-1] and hunk.cut_off and place + removed < len(lines):
+            raise PatchRefused(CUT_OFF, hint="The unchanged lines after its last change are missing.")
         lines = splice(lines, place, place + removed, fresh)
         _set_final_newline(lines, hunk, at_end=place + len(fresh) == len(lines))
         if expected is not None and (place - _head(hunk, fuzz) != expected or fuzz):

@@ -25,6 +25,8 @@ from apps.core.errors import BadInput
 _NUMBERED = re.compile(r"\s*\d+\t")
 _WORD = re.compile(r"\w\w")
 _MAX_DRIFT_LINES = 400
+_OPENS = re.compile(r"[:{(\[]\s*(?:#.*|//.*)?$|^\s*(?:<\w|#+ |@)")  # lines that say where one is
+_LETTER = re.compile(r"\w")
 _LEAST_TOLD = 12  # characters beside indentation
 _MANY = 20
 
@@ -88,6 +90,8 @@ def _attempt(text: str, old: str, new: str) -> Edit | None:
         return edit
     lines = split_lines(text)
     wish = _wish(bodies(old), bodies(new))
+    if wish.added and find_block([line.body for line in lines], wish.new):
+        return None  # the change is there already
     for stage in (_trailing_spaces, _shifted, _drifted):
         edit = stage(lines, wish)
         if edit is not None:
@@ -109,6 +113,7 @@ def _exact(text: str, old: str, new: str) -> Edit | None:
             f"old_text stands only inside a longer word, at line {first_lines[0]}.",
             hint="Give whole words, best whole lines.",
         )
+    _whole_enough(flat, begin, end, old, new)
     place = (begin, end)
     if len(flat) != len(text):
         place = _unflatten(text, begin), _unflatten(text, end)
@@ -121,6 +126,36 @@ def _inside_indentation(text: str, start: int) -> bool:
     """Whether text that brings its own indentation was found in a deeper one: that is no exact match."""
     line = text.rfind("\n", 0, start) + 1
     return text[start] in " \t" and line < start and not text[line:start].strip()
+
+
+def _whole_enough(text: str, begin: int, end: int, old: str, new: str) -> None:
+    """Refuse pieces of lines whose replacement shows that whole lines were meant."""
+    line = text.rfind("\n", 0, begin) + 1
+    indent, rest = text[line:begin], text[end:].partition("\n")[0].rstrip()
+    starts = not indent.strip()
+    if rest.strip() and not old.endswith("\n") and (starts or "\n" in old) and _breaks_off(old, new, rest):
+        raise EditRefused(
+            f"old_text ends within a line, before {rest.strip()[:80]!r}.", hint="Give whole lines."
+        )
+    if indent and starts and "\n" not in old.strip("\n") and "\n" in new.strip("\n"):
+        raise EditRefused(
+            "old_text leaves out the indentation of its line, so that of the lines in new_text is unclear.",
+            hint="Give whole lines with their indentation in both.",
+        )
+
+
+def _breaks_off(old: str, new: str, rest: str) -> bool:
+    """Whether `rest`, which follows `old` in its last line, was most likely to be replaced too."""
+    told, last = old.rpartition("\n")[2], new.rpartition("\n")[2]
+    if any(line.rstrip().endswith(rest) for line in new.split("\n")) or _balance(old) != _balance(new):
+        return True
+    return "\n" in old and bool(_LETTER.search(rest)) and not last.endswith(told.strip())
+
+
+def _balance(text: str) -> tuple[int, ...]:
+    """How many brackets stay open, and whether a quotation does."""
+    pairs = [text.count(one) - text.count(two) for one, two in ("()", "[]", "{}")]
+    return (*pairs, text.count('"') % 2)
 
 
 def _cuts_word(text: str, offset: int) -> bool:
@@ -227,7 +262,7 @@ def _drifted(lines: list[Line], wish: _Wish) -> Edit | None:
         places = find_block(have[low:high], block)
         if len(places) == 1:
             place = low + places[0] + before
-            if abs(place - wish.head - offset) > slack:
+            if abs(place - wish.head - offset) > slack or _elsewhere(set(have[low:high]), want):
                 return None
             return _merged(
                 lines, wish, place, "matched although nearby lines differ; those were left as they are"
@@ -235,6 +270,11 @@ def _drifted(lines: list[Line], wish: _Wish) -> Edit | None:
         if places:
             return None
     return None
+
+
+def _elsewhere(there: set[str], want: list[str]) -> bool:
+    """Whether a line that names its place, such as the head of a function, is another one in the file."""
+    return any(_OPENS.search(line) for line in want if line not in there)
 
 
 def _anchored_window(have: list[str], want: list[str]) -> tuple[int, int, int, int] | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from apps.core.errors import BadInput
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _STARRED = re.compile(r"\*\*\* (Update|Add|Delete) File: (.+)")
 _PATH = re.compile(r'"(?:[^"\\]|\\.)*"|[^\t]*')
 _NOISE = ("```", "*** Begin Patch", "*** End Patch", "*** End of File")
 NULL = "/dev/null"
+CUT_OFF = "The patch breaks off before its end; nothing was changed."
 
 
 class PatchRefused(BadInput):
@@ -33,6 +34,14 @@ class Hunk:
     old_bare: bool = False
     new_bare: bool = False
     loose: int = 0  # lines at the end so far without a sign
+    claimed: tuple[int, int] = (0, 0)  # lines before and after, as its header counts them
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it breaks off in the midst of its changes: it has too few lines and ends with one."""
+        before, after = (sum(sign != other for sign, _ in self.lines) for other in "+-")
+        ends = bool(self.lines) and self.lines[-1][0] in "+-"
+        return ends and before < self.claimed[0] and after < self.claimed[1]
 
     def trim(self) -> None:
         """Lines at the end without even a space are the patch's own layout, not context."""
@@ -55,7 +64,8 @@ class FilePatch:
 
 def parse_patch(text: str) -> list[FilePatch]:
     """The files of a patch in order; raises PatchRefused with the line that is not understood."""
-    patches = _Reader(text.replace("\r\n", "\n").split("\n")).read()
+    lines = text.replace("\r\n", "\n").split("\n")
+    patches = _Reader(lines).read()
     if not patches:
         raise PatchRefused(
             "The patch names no file.",
@@ -68,7 +78,14 @@ def parse_patch(text: str) -> list[FilePatch]:
             raise PatchRefused(
                 f"The patch has no change for {patch.path}.", hint="Add a hunk that starts with @@."
             )
+    _be_whole(lines)
     return patches
+
+
+def _be_whole(lines: list[str]) -> None:
+    starred = {line.strip() for line in lines if line.startswith("*** ")}
+    if "*** Begin Patch" in starred and "*** End Patch" not in starred:
+        raise PatchRefused(CUT_OFF, hint="Send all of it, up to '*** End Patch'.")
 
 
 class _Reader:
@@ -176,6 +193,8 @@ class _Reader:
         numbers = _HUNK.match(line)
         anchor = "" if numbers or line.startswith("@@ -") else line.strip("@ ").strip()
         self._open_hunk(int(numbers[1]) if numbers else None, anchor)
+        if numbers:
+            self.patches[-1].hunks[-1].claimed = (int(numbers[2] or 1), int(numbers[3] or 1))
         return True
 
     def _open_hunk(self, start: int | None, anchor: str) -> None:

@@ -135,6 +135,8 @@ def splice(lines: list[Line], start: int, end: int, fresh: list[Line]) -> list[L
     newline = prevailing_newline(join_lines(lines))
     if not after and bare and fresh:
         fresh = [*fresh[:-1], Line(fresh[-1].body, "")]
+    if before and not after and not fresh and bare:
+        before[-1] = Line(before[-1].body, "")
     if before and not before[-1].ending and (fresh or after):
         before[-1] = Line(before[-1].body, newline)
     return [*before, *fresh, *after]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,12 @@ def test_every_shipped_workflow_can_be_used_and_says_what_it_is_for() -> None:
         assert [str(problem) for problem in graph_check(graph)] == []
         assert graph.description
     assert [graph.name for graph in built_in().values() if graph.default] == ["story"]
+
+
+def test_the_example_of_the_documentation_can_be_used() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    assert problems(example) == []
 
 
 def test_what_was_written_out_reads_as_the_same_graph() -> None:

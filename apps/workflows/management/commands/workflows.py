@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from apps.accounts.models import Organization
 from apps.core.errors import LoomError
@@ -48,6 +49,10 @@ class Command(BaseCommand):
             raise CommandError(f"{len(refused.problems)} problems; nothing was changed.") from refused
         except LoomError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be read ({error}); run manage.py prepare first."
+            ) from error
 
     def _list(self, options: dict[str, Any]) -> None:
         for name, found in sorted(self._workflows(options).items()):

@@ -16,12 +16,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.acting import Acting
-from apps.agents.models import Agent, Session, Turn
+from apps.agents.models import Session, Turn
 from apps.agents.orchestration import results_await
 from apps.agents.replies import Reading, read_reply, valid_history
 from apps.agents.safety import bead_stop, rest_of
 from apps.agents.seat import Seat, forget, max_turns, seat_of
 from apps.agents.services import turn_add, turn_finish
+from apps.agents.statements import hands_over
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
 from apps.engine.flow import Handle, Retry, call, current, joins, sleep
@@ -136,7 +137,7 @@ def _limit_reached(seat: Seat, until: str | None) -> dict[str, Any] | None:
         return {"stop": "timeout", "detail": "The time for this part of the work was over."}
     if stop := seat.trail.stop():
         return {"stop": stop.reason, "detail": stop.detail}
-    if session.kind in HANDED_OVER and Agent.objects.filter(pk=session.agent_id, hands_over=True).exists():
+    if session.kind in HANDED_OVER and hands_over(session.agent_id):
         return {"stop": "handed_over", "detail": f"{session.agent.name} was stopped and hands over."}
     limit = max_turns(session.kind)
     if session.turn_count >= limit:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apps.agents.models import Agent, Message, Note, Persona, Session, Turn
+from apps.agents.statements import close_turn, open_turn
 from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
@@ -240,17 +240,7 @@ def _fact(session: Session, kind: str, organization_id: int, actor: str, **data:
 
 def turn_add(*, session: Session, turn: Turn, organization_id: int, doing: str) -> None:
     """Append a reply to the conversation; inside the transaction that settles its cost."""
-    turn.save(force_insert=True)
-    Session.objects.filter(pk=session.pk).update(
-        turn_count=turn.number,
-        prompt_tokens=F("prompt_tokens") + turn.prompt_tokens,
-        completion_tokens=F("completion_tokens") + turn.completion_tokens,
-        cost_microusd=F("cost_microusd") + turn.cost_microusd,
-        updated_at=turn.created_at,
-    )
-    Agent.objects.filter(pk=session.agent_id).update(
-        current_action=doing[:200], last_active_at=turn.created_at
-    )
+    open_turn(session, turn, doing)
     _tell(
         session,
         "turn.replied",
@@ -272,9 +262,7 @@ def turn_finish(
     organization_id: int,
 ) -> None:
     """Keep what the actions of a turn gave; inside the transaction that finishes its step."""
-    Turn.objects.filter(session_id=session.pk, number=number).update(
-        results=results, outcome=outcome, commit=commit, acted_at=timezone.now()
-    )
+    close_turn(session.pk, number, results, outcome, commit)
     if commit:
         Session.objects.filter(pk=session.pk).update(head_commit=commit)
     _tell(

@@ -24,7 +24,7 @@ from apps.engine.errors import (
     is_outage,
 )
 from apps.engine.models import Run, Step
-from apps.engine.rows import run_lock, step_write, step_write_held
+from apps.engine.rows import StepRow, run_lock, step_write, step_write_held
 from apps.engine.telling import tell
 
 ENDED = frozenset({Step.Status.DONE, Step.Status.FAILED})
@@ -125,8 +125,7 @@ class Execution:
         LeaseLost if another worker has the run by now; if `interruptible`, Canceled (once) or Paused if
         somebody wants that.
         """
-        if not connection.in_atomic_block:
-            raise RuntimeError("A step is recorded inside the transaction of what it changed.")
+        _refuse_loose()
         wishes = run_lock(self.run.pk, self.run.fence)
         if wishes is None:
             raise LeaseLost
@@ -141,16 +140,24 @@ class Execution:
 
     def write(self, seq: int, name: str, status: str, **fields: Any) -> None:
         """Write the row of an unfinished step; needs the run held."""
-        ended = timezone.now() if status in ENDED else None
-        step_write(self.run.pk, seq, name, status, ended=ended, **fields)
+        step_write(self.run, _row(seq, name, status, **fields))
+
+    def hold_and_write(
+        self, seq: int, name: str, status: str, *, interruptible: bool = False, **fields: Any
+    ) -> bool:
+        """Both at once; False if neither was done: `hold` and `write` say why."""
+        _refuse_loose()
+        undisturbed = interruptible and not self.canceling
+        return step_write_held(self.run, _row(seq, name, status, **fields), undisturbed=undisturbed)
 
     def write_alone(self, seq: int, name: str, *, started: datetime, output: Any) -> None:
-        """Write the row of a finished step in a transaction of its own."""
+        """Write the row of a finished step, with no transaction around it if nothing stands against that."""
+        row = _row(seq, name, Step.Status.DONE, started=started, output=output)
         with outages():
-            if step_write_held(self.run, seq, name, started=started, ended=timezone.now(), output=output):
-                return
-        with self.transaction(interruptible=True):  # says why not: lost, to be canceled or paused, ended
-            self.write(seq, name, Step.Status.DONE, started=started, output=output)
+            written = step_write_held(self.run, row, undisturbed=not self.canceling)
+        if not written:
+            with self.transaction(interruptible=True):
+                step_write(self.run, row)
 
     def release(
         self, status: str, *, wake_at: datetime | None = None, waits_for: str = "", **changes: Any
@@ -178,6 +185,15 @@ class Execution:
                 tell(self.run, "run.paused")
         if not wanted:
             doorbell.ring(self.run.pk)
+
+
+def _refuse_loose() -> None:
+    if not connection.in_atomic_block:
+        raise RuntimeError("A step is recorded inside the transaction of what it changed.")
+
+
+def _row(seq: int, name: str, status: str, **fields: Any) -> StepRow:
+    return StepRow(seq, name, status, ended=timezone.now() if status in ENDED else None, **fields)
 
 
 _current: ContextVar[Execution] = ContextVar("engine_execution")

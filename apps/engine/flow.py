@@ -160,17 +160,17 @@ class Handle:
 
     def begin(self) -> None:
         """Record the intent; must be inside a transaction. A second call of one attempt is harmless."""
-        self._hold(interruptible=not self.began)
-        if not self.began:
-            self._write(Step.Status.RUNNING)
-            after_commit(under_way)
-            self.began = True
+        if self.began:
+            self._execution.hold()
+            self._refuse_abandoned()
+        else:
+            self._hold_and_write(Step.Status.RUNNING, interruptible=True)
+            after_commit(self._note_begun)
 
     def finish(self, output: Any) -> None:
         """Record the result, which must be JSON; must be inside a transaction."""
-        self._hold()
         self.output = storable(output)
-        self._write(Step.Status.DONE, output=self.output)
+        self._hold_and_write(Step.Status.DONE, output=self.output)
         self.finished = True
 
     def wait(self, delay: float, failure: Failure) -> None:
@@ -195,10 +195,24 @@ class Handle:
             self.output, self.finished = found[0], True
         return found is None
 
-    def _hold(self, *, interruptible: bool = False) -> None:
-        self._execution.hold(interruptible=interruptible)
+    def _note_begun(self) -> None:
+        """Only once it is committed: a transaction that failed has to be made up for by the next one."""
+        self.began = True
+        under_way()
+
+    def _refuse_abandoned(self) -> None:
         if self.is_abandoned:
             raise Abandoned
+
+    def _hold_and_write(self, status: str, *, interruptible: bool = False, **fields: Any) -> None:
+        fields |= {"started": self._started, "attempt": self.attempt}
+        row = (self._seq, self._name, status)
+        written = self._execution.hold_and_write(*row, interruptible=interruptible, **fields)
+        if not written:
+            self._execution.hold(interruptible=interruptible)
+        self._refuse_abandoned()
+        if not written:
+            self._execution.write(*row, **fields)
 
     def _write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}

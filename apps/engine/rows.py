@@ -6,6 +6,7 @@ By hand, because the ORM takes several times longer to build them than a databas
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,24 +33,24 @@ SELECT cancel_requested, pause_requested FROM engine_run WHERE id = %s AND fence
 FOR_UPDATE = " FOR NO KEY UPDATE"
 
 # What has ended is never written again.
-WRITE_STEP = """
+_INTO = """
 INSERT INTO engine_step (run_id, seq, name, attempt, status, output, error, wake_at, started_at, ended_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_PLACES = "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s"
+_INSTEAD = """
 ON CONFLICT (run_id, seq) DO UPDATE SET
     name = excluded.name, attempt = excluded.attempt, status = excluded.status, output = excluded.output,
     error = excluded.error, wake_at = excluded.wake_at, started_at = excluded.started_at,
     ended_at = excluded.ended_at
 WHERE engine_step.status NOT IN ('done', 'failed')
 """
+WRITE_STEP = f"{_INTO} VALUES ({_PLACES}) {_INSTEAD}"
 
-# A finished step and the lock of its run in one: nothing is written unless the run is ours and shall go on.
-WRITE_STEP_HELD = """
-INSERT INTO engine_step (run_id, seq, name, attempt, status, output, error, started_at, ended_at)
-SELECT id, %s, %s, 1, 'done', %s, '', %s, %s FROM engine_run
-WHERE id = %s AND fence = %s AND status = 'running' AND NOT cancel_requested
-      AND NOT pause_requested{lock}
-ON CONFLICT (run_id, seq) DO NOTHING
-"""
+# The lock of the run and the row of its step in one.
+_FROM_HELD = "FROM engine_run WHERE id = %s AND fence = %s AND status = 'running'"
+_WANTED = "NOT cancel_requested AND NOT pause_requested"
+WRITE_STEP_HELD = f"{_INTO} SELECT {_PLACES} {_FROM_HELD}{{lock}} {_INSTEAD}"
+WRITE_STEP_UNDISTURBED = f"{_INTO} SELECT {_PLACES} {_FROM_HELD} AND {_WANTED}{{lock}} {_INSTEAD}"
 
 
 def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run | None:
@@ -67,54 +68,60 @@ def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run
 
 def run_lock(run_id: int, fence: int) -> tuple[bool, bool] | None:
     """Lock a run until the transaction ends; whether to cancel and to pause it, None if the lease is over."""
+    sql = LOCK_RUN + FOR_UPDATE if connection.features.has_select_for_no_key_update else LOCK_RUN
     with direct() as cursor:
-        cursor.execute(LOCK_RUN + _lock(), [run_id, fence])
+        cursor.execute(sql, [run_id, fence])
         row = cursor.fetchone()
     return None if row is None else (bool(row[0]), bool(row[1]))
 
 
-def step_write_held(
-    run: Run, seq: int, name: str, *, started: datetime, ended: datetime, output: Any
-) -> bool:
-    """Insert a finished step of a run that is held; False if there is a reason to look closer."""
-    adapt = connection.ops.adapt_datetimefield_value
-    kept = None if output is None else connection.ops.adapt_json_value(output, None)
-    values = [seq, name, kept, adapt(started), adapt(ended), run.pk, run.fence]
-    with direct() as cursor:
-        cursor.execute(WRITE_STEP_HELD.format(lock=_lock()), values)
-        return bool(cursor.rowcount == 1)
+@dataclass(frozen=True)
+class StepRow:
+    """A step as it is written."""
+
+    seq: int
+    name: str
+    status: str
+    started: datetime
+    attempt: int = 1
+    ended: datetime | None = None
+    wake_at: datetime | None = None
+    output: Any = None
+    error: str = ""
+
+    def values(self, run: Run) -> list[Any]:
+        adapt = connection.ops.adapt_datetimefield_value
+        moments = (self.wake_at, self.started, self.ended)
+        return [
+            run.pk,
+            self.seq,
+            self.name,
+            self.attempt,
+            self.status,
+            None if self.output is None else connection.ops.adapt_json_value(self.output, None),
+            self.error,
+            *(None if moment is None else adapt(moment) for moment in moments),
+        ]
 
 
-def _lock() -> str:
-    return FOR_UPDATE if connection.features.has_select_for_no_key_update else ""
-
-
-def step_write(
-    run_id: int,
-    seq: int,
-    name: str,
-    status: str,
-    *,
-    attempt: int = 1,
-    started: datetime,
-    ended: datetime | None = None,
-    wake_at: datetime | None = None,
-    output: Any = None,
-    error: str = "",
-) -> None:
+def step_write(run: Run, step: StepRow) -> None:
     """Insert the row of a step, or replace that of an attempt which has not ended."""
-    adapt = connection.ops.adapt_datetimefield_value
-    values = [
-        run_id,
-        seq,
-        name,
-        attempt,
-        status,
-        None if output is None else connection.ops.adapt_json_value(output, None),
-        error,
-        *(None if moment is None else adapt(moment) for moment in (wake_at, started, ended)),
-    ]
     with direct() as cursor:
-        cursor.execute(WRITE_STEP, values)
+        cursor.execute(WRITE_STEP, step.values(run))
         if cursor.rowcount != 1:
-            raise RuntimeError(f"Step {seq} ({name}) of run {run_id} has ended and is never written again.")
+            raise RuntimeError(
+                f"Step {step.seq} ({step.name}) of run {run.pk} has ended and is never written again."
+            )
+
+
+def step_write_held(run: Run, step: StepRow, *, undisturbed: bool = False) -> bool:
+    """The same and the lock of the run in one; False if there is a reason to look closer.
+
+    Such as that the lease is over, that the step has ended or, if `undisturbed`, that somebody wants the run
+    canceled or paused.
+    """
+    statement = WRITE_STEP_UNDISTURBED if undisturbed else WRITE_STEP_HELD
+    lock = FOR_UPDATE if connection.features.has_select_for_no_key_update else ""
+    with direct() as cursor:
+        cursor.execute(statement.format(lock=lock), [*step.values(run), run.pk, run.fence])
+        return bool(cursor.rowcount == 1)

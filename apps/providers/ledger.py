@@ -1,7 +1,8 @@
 """Reserve before a call, settle after it: the counters of every budget and the row of the ledger, together.
 
-Of one organization all reservations and settlements take the lock on its own budget row first (on SQLite:
-the write lock), so several rows are counted as one and no two transactions can wait for each other.
+Of one organization all reservations and settlements take the lock on its own budget row before any other
+budget's (on SQLite: the write lock), so several rows are counted as one and no two transactions can wait for
+each other. It is the last they do: everybody waits for this lock, and each holds it only to commit.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ def reserve(
     try:
         with transaction.atomic(durable=True):
             _take_slot(provider, call.created_at)
-            _set_aside(request.payer, amount)
             statements.open_call(call)
             if in_reserve is not None:
                 in_reserve(call)
+            _set_aside(request.payer, amount)
     except IntegrityError:
         if Call.objects.filter(key=key).exists():
             raise Conflict(f"A call with the key {key!r} is in the ledger already.") from None
@@ -65,13 +66,14 @@ def settle(
         Call.Status.SETTLED, cost, usage, latency_ms=latency_ms, finish_reason=finish_reason[:40]
     )
     with transaction.atomic(durable=True):
-        if not _close(call, closing):
+        if not statements.close_call(call.pk, closing):
             raise Conflict(
                 "This model call was given up as lost while it was under way.",
                 hint="Another worker has taken the work over; its result counts.",
             )
         if in_settle is not None:
             in_settle(cost)
+        _book(call, closing)
     return cost
 
 
@@ -165,11 +167,15 @@ def _closing(status: Call.Status, cost: int, usage: Usage, *, latency_ms: int, *
 
 def _close(call: Call, closing: Closing) -> bool:
     """End the call and book its cost; False if somebody else has ended it. Needs a transaction."""
-    statements.lock_organization(call.organization_id)
     if not statements.close_call(call.pk, closing):
         return False
-    statements.book(call, reserved=call.reserved_microusd, cost=closing.cost_microusd)
+    _book(call, closing)
     return True
+
+
+def _book(call: Call, closing: Closing) -> None:
+    statements.lock_organization(call.organization_id)
+    statements.book(call, reserved=call.reserved_microusd, cost=closing.cost_microusd)
 
 
 def _set_aside(payer: Payer, amount: int) -> None:

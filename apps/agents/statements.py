@@ -1,0 +1,49 @@
+"""The hot statements of a turn as SQL: every turn of every agent pays for them.
+
+Building them through the ORM costs several times what they do. What they write is declared on the models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from apps.agents.models import Session, Turn
+from apps.core.sql import direct, execute, insert
+
+_COUNT_TURN = """
+UPDATE agents_session
+SET turn_count = %s, prompt_tokens = prompt_tokens + %s, completion_tokens = completion_tokens + %s,
+    cost_microusd = cost_microusd + %s, updated_at = %s
+WHERE id = %s"""
+_SHOW_ACTION = "UPDATE agents_agent SET current_action = %s, last_active_at = %s WHERE id = %s"
+_FINISH_TURN = """
+UPDATE agents_turn SET results = %s, outcome = %s, "commit" = %s, acted_at = %s
+WHERE session_id = %s AND number = %s"""
+_HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
+
+
+def open_turn(session: Session, turn: Turn, doing: str) -> None:
+    """Insert a reply, count it in its session, and show what its agent does now."""
+    insert(turn)
+    spent = (turn.prompt_tokens, turn.completion_tokens, turn.cost_microusd)
+    execute(_COUNT_TURN, [turn.number, *spent, turn.created_at, session.pk])
+    execute(_SHOW_ACTION, [doing[:200], turn.created_at, session.agent_id])
+
+
+def close_turn(
+    session_id: int, number: int, results: list[dict[str, Any]], outcome: list[dict[str, Any]], commit: str
+) -> None:
+    """Keep what the actions of a turn gave."""
+    kept = [connection.ops.adapt_json_value(value, None) for value in (results, outcome)]
+    execute(_FINISH_TURN, [*kept, commit, timezone.now(), session_id, number])
+
+
+def hands_over(agent_id: int) -> bool:
+    """Whether the agent was told to stop and give its work to others."""
+    with direct() as cursor:
+        cursor.execute(_HANDS_OVER, [agent_id])
+        row = cursor.fetchone()
+    return bool(row and row[0])

@@ -20,6 +20,7 @@ from apps.agents.models import (
     Persona,
     Review,
     Session,
+    Trouble,
     Turn,
 )
 from apps.beads.models import Bead
@@ -166,6 +167,10 @@ def session_add(world: World, bead: Bead) -> Session:
         project=world.project, session=session, to_role="qa-engineer", subject="Ready", body="Look."
     )
     Note.objects.create(project=world.project, session=session, text=f"Part {bead.pk} uses SQLite.")
+    trouble = Trouble.objects.create(
+        project=world.project, fingerprint=f"{bead.pk:064}", text="No links fit.", decision_id=bead.pk
+    )
+    trouble.stops.create(bead=bead, run_id=bead.pk, origin=f"run:{bead.pk}:1", is_first=True)
     return session
 
 

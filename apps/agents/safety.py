@@ -214,9 +214,8 @@ def rest_of(bead_id: int) -> float:
     failed = Session.objects.filter(
         bead_id=bead_id, kind=Session.Kind.WORK, status=Session.Status.ENDED, reason__in=UNFRUITFUL
     )
-    endings = list(
-        (failed.filter(ended_at__gt=since) if since else failed).values_list("ended_at", flat=True)
-    )
+    recent = failed.filter(ended_at__gt=since) if since else failed
+    endings: list[datetime] = list(recent.values_list("ended_at", flat=True))
     if not endings:
         return 0.0
     first = timedelta(seconds=settings.LOOM_REST_SECONDS)

@@ -96,7 +96,8 @@ def _lettered(number: int) -> str:
 
 def _open_trouble(project: Project, mark: str) -> Trouble | None:
     """The open trouble with this fingerprint, if its question can still be answered."""
-    trouble = Trouble.objects.filter(project=project, fingerprint=mark, status=Trouble.Status.OPEN).first()
+    known = Trouble.objects.filter(project=project, fingerprint=mark, status=Trouble.Status.OPEN)
+    trouble: Trouble | None = known.first()
     if trouble is None:
         return None
     # Held until we commit: whoever answers meanwhile sees who joined.

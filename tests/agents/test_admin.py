@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
@@ -19,8 +20,10 @@ from apps.agents.models import (
     Persona,
     Review,
     Session,
+    Trouble,
     Turn,
 )
+from apps.events.models import Event
 from tests.admin_battery import AdminBattery, page, shown_rows, superuser, world
 from tests.world import World, staff_build, world_build
 
@@ -37,6 +40,7 @@ EVERYTHING: list[type[Model]] = [
     MergeRequest,
     Message,
     Note,
+    Trouble,
 ]
 
 
@@ -79,3 +83,47 @@ def test_personas_count_only_the_agents_one_may_see(client: Client, world: World
         (persona,) = shown_rows(client.get(page(Persona, "changelist")))
         counts[user.username] = persona.agent_count
     assert counts == {"acme-staff": 1, "stranger": 2}
+
+
+def act(client: Client, name: str, *agents: Agent) -> str:
+    """Run an action on agents; what the person is told."""
+    data = {"action": name, "_selected_action": [agent.pk for agent in agents]}
+    return client.post(page(Agent, "changelist"), data, follow=True).content.decode()
+
+
+@pytest.mark.django_db
+def test_agents_are_paused_resumed_and_stopped(client: Client, world: World) -> None:
+    client.force_login(world.staff)
+    Session.objects.update(status="ended")
+    Agent.objects.update(status="idle")
+    for name, wanted, told in (
+        ("pause_agents", "paused", "1 paused"),
+        ("resume_agents", "idle", "1 resumed"),
+        ("resume_agents", "idle", "is idle, not paused"),
+        ("stop_agents", "stopped", "1 stopped"),
+        ("stop_agents", "stopped", "was stopped already"),
+        ("resume_agents", "idle", "1 resumed"),
+    ):
+        assert told in act(client, name, world.agent)
+        world.agent.refresh_from_db()
+        assert world.agent.status == wanted
+    actors = set(Event.objects.filter(kind="agent.status_change").values_list("actor", flat=True))
+    assert actors == {world.staff.username}
+
+
+@pytest.mark.django_db
+def test_nobody_stops_the_agents_of_another_organization(client: Client, world: World) -> None:
+    other = world_build("other", rows=0)
+    client.force_login(staff_build(other.organization, "stranger"))
+    act(client, "stop_agents", world.agent)
+    world.agent.refresh_from_db()
+    assert world.agent.status != "stopped"
+
+
+@pytest.mark.django_db
+def test_who_may_only_look_cannot_act(client: Client, world: World) -> None:
+    world.staff.user_permissions.set(Permission.objects.filter(codename="view_agent"))
+    client.force_login(world.staff)
+    act(client, "pause_agents", world.agent)
+    world.agent.refresh_from_db()
+    assert world.agent.status != "paused"

@@ -179,4 +179,4 @@ def test_an_agent_is_not_paused_and_given_work_at_once(project: Project) -> None
 def test_nobody_stops_an_agent_that_is_not_there(project: Project) -> None:
     for service in (agent_pause, agent_resume, agent_stop, agent_reset):
         with pytest.raises(NotFound):
-            service(agent_id=424242)  # type: ignore[operator]
+            service(agent_id=424242)

@@ -410,8 +410,7 @@ def test_what_is_dropped_is_only_the_work_that_the_question_names(open_studio: O
 def test_a_withdrawn_question_is_asked_again_by_those_who_joined_it(open_studio: Open) -> None:
     studio, _ = locked_out(open_studio, ("One", "Two"))
     question = studio.open_question()
-    first = Run.objects.get(pk=question.run_id)
-    run_cancel(run_id=first.pk, actor="ann")
+    run_cancel(run_id=question.run_id or 0, actor="ann")
     studio.run()
     question.refresh_from_db()
     assert question.status == Decision.Status.CANCELED

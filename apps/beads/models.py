@@ -54,6 +54,7 @@ class Bead(Timestamped):
         REVIEWING = "reviewing"
         QUEUED = "queued", "in the merge queue"
         MERGING = "merging"
+        WAITING = "waiting", "waiting for its time"
         MERGED = "merged"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="beads")

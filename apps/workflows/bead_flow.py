@@ -24,7 +24,7 @@ STAGES = {
     "review": Bead.Stage.REVIEWING,
     "approval": Bead.Stage.ASKING,
     "merge": Bead.Stage.QUEUED,
-    "wait": Bead.Stage.ASKING,
+    "wait": Bead.Stage.WAITING,
     "action": Bead.Stage.WORKING,
 }
 # The words under which trouble is known elsewhere, and what a person is told of it.

@@ -235,7 +235,7 @@ def _execution(execution_id: int) -> WorkflowExecution:
 
 
 def _workflow_id(execution: WorkflowExecution) -> str:
-    return str(execution.definition_id) if execution.definition_id else execution.name
+    return f"wf-{execution.definition_id or execution.name}"
 
 
 def _tell(execution: WorkflowExecution, kind: str, **data: Any) -> None:

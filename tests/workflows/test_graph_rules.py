@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.agents.hub import Hub
 from apps.agents.models import Claim, MergeRequest, Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_create
@@ -55,6 +56,7 @@ def test_a_timer_a_signal_and_an_action_are_nodes_too(open_studio: Open, clock: 
     bead, forgotten = studio.bead("Happy"), studio.bead("Forgotten")
     studio.run()
     assert not Session.objects.exists(), "nobody works before the time has come"
+    assert studio.refreshed(bead).stage == Bead.Stage.WAITING
     clock.forward(hours=3)
     studio.run()
     assert WorkflowExecution.objects.get(bead=bead).current_node == "go"
@@ -183,6 +185,27 @@ def _with_queue_taken(studio: Studio, model: Any) -> Any:
         return answer
 
     return play
+
+
+def test_trouble_of_the_platform_at_a_merge_holds_nobody_up_and_the_merge_is_tried_again(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = quick(open_studio(Cast()))
+    bead = studio.bead("Happy")
+    with monkeypatch.context() as broken:
+        broken.setattr(Hub, "advance", lambda *_: False)  # as if others moved main all the time
+        studio.run()
+    assert "kept moving" in studio.refreshed(bead).blocked_reason
+    assert MergeRequest.objects.get().status == MergeRequest.Status.CANCELED
+    assert WorkflowExecution.objects.get(bead=bead).status == "blocked"
+    other = studio.bead("Other")
+    studio.run()
+    assert studio.refreshed(other).merged_commit, "the queue goes on"
+
+    decision_decide(decision=studio.open_question(), choice="retry", decider="Ada")
+    studio.run()
+    assert path(bead).endswith("review:approved merge:success completed")
+    assert len(studio.sessions("work")) == 2, "nobody had to claim again"
 
 
 def test_canceling_a_walk_ends_its_execution(open_studio: Open) -> None:

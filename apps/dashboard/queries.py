@@ -11,7 +11,7 @@ from django.db.models import Case, Count, F, Q, Sum, Value, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from apps.accounts.models import Membership, Role
+from apps.accounts.permissions import organizations_with
 from apps.agents.models import Agent, Evidence, Review, Session
 from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.decisions.forms import AnswerForm
@@ -337,9 +337,8 @@ def questions_of(user: Any, project: Project | None = None) -> list[Question]:
 
 
 def organizations_answered_by(user: Any) -> set[int]:
-    """Where the user is more than a viewer."""
-    memberships = Membership.objects.filter(user_id=user.pk).exclude(role=Role.VIEWER)
-    return set(memberships.values_list("organization_id", flat=True))
+    """Where the user may answer decisions."""
+    return set(organizations_with(user, "decisions:write"))
 
 
 def event_lines(user: Any, project: Project | None = None) -> list[EventLine]:

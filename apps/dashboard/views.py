@@ -23,7 +23,7 @@ from apps.core.errors import LoomError
 from apps.dashboard import queries
 from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision
-from apps.decisions.services import decision_decide
+from apps.decisions.services import answer_give
 from apps.projects.models import Project
 
 BEADS_PER_PAGE = 200
@@ -137,11 +137,11 @@ def decision_answer(request: HttpRequest, *, decision_id: int) -> HttpResponse:
             request, "dashboard/decision.html", {**frame(request, seen), "question": question}, status=400
         )
     try:
-        decided = decision_decide(decision=decision, decider=str(request.user), **form.answer())
+        said = answer_give(decision=decision, person=str(request.user), **form.answer())
     except LoomError as error:
         messages.error(request, f"{error} {error.hint}".strip())
     else:
-        messages.success(request, f"Answered: {decided.choice}. The work goes on.")
+        messages.success(request, said)
     return HttpResponseRedirect(_back(request))
 
 

@@ -17,7 +17,7 @@ from apps.core.errors import Conflict, LoomError
 from apps.decisions.deadlines import decision_escalate
 from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision, Vote
-from apps.decisions.services import decision_cancel, decision_decide
+from apps.decisions.services import answer_give, decision_cancel
 from apps.decisions.settling import already_closed
 from apps.decisions.tally import tally_of
 
@@ -143,11 +143,11 @@ class DecisionAdmin(HistoryAdmin):
         form = AnswerForm(request.POST or None, decision=decision)
         if request.method == "POST" and form.is_valid():
             try:
-                decision_decide(decision=decision, decider=actor_of(request), **form.answer())
+                said = answer_give(decision=decision, person=actor_of(request), **form.answer())
             except LoomError as error:
                 self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
             else:
-                self.message_user(request, "Answered; the work goes on.", messages.SUCCESS)
+                self.message_user(request, said, messages.SUCCESS)
             return HttpResponseRedirect(admin_url(decision))
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),

@@ -234,6 +234,15 @@ def vote_cast(
     return vote
 
 
+def answer_give(*, decision: Decision, person: str, choice: str, rationale: str = "") -> str:
+    """A person's answer as a page takes it: it decides, or is a vote where votes decide; what came of it."""
+    if decision.voters and not decision.needs_person:
+        vote = vote_cast(decision=decision, voter=person, choice=choice, rationale=rationale)
+        return f"Voted: {vote.choice}. {tally_of(decision).words()}"
+    decided = decision_decide(decision=decision, choice=choice, decider=person, rationale=rationale)
+    return f"Answered: {decided.choice}. The work goes on."
+
+
 def _voter_named(decision: Decision, voter: str, agent: AgentVoice | None) -> str:
     if not decision.voters:
         raise Conflict("This decision is not put to the vote.", hint="Decide it instead.")

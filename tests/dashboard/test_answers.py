@@ -106,3 +106,28 @@ def test_an_answer_needs_the_token_of_the_page(member: User, world: World) -> No
 
 def test_an_answer_is_only_posted(reader: Client, world: World) -> None:
     assert reader.get(answer_address(world.decisions[0])).status_code == 405
+
+
+def test_a_voter_votes_on_the_page_and_others_are_told_that_votes_decide(
+    reader: Client, member: User, world: World
+) -> None:
+    options = [{"key": "a"}, {"key": "b"}]
+    asked = decision_request(
+        project=world.project, question="Which?", options=options, voters=[member.username, "bob"]
+    )
+    response = reader.post(answer_address(asked), {"choice": "a"}, follow=True)
+    assert "Voted: a. Votes by weight: a 1 (needed: 67%); no vote from bob." in words(
+        response.content.decode()
+    )
+    assert state(asked) == ("open", "")
+    others = decision_request(project=world.project, question="Who?", options=options, voters=["bob"])
+    response = reader.post(answer_address(others), {"choice": "a"}, follow=True)
+    assert "is none of the voters" in response.content.decode()
+
+
+def test_a_service_account_may_not_answer_without_a_key(client: Client, world: World) -> None:
+    robot = User.objects.create_user(username="robot")
+    membership_set(user=robot, organization=world.organization, role=Role.SERVICE)
+    client.force_login(robot)
+    assert client.post(answer_address(world.decisions[0]), {"choice": "hash"}).status_code == 404
+    assert state(world.decisions[0]) == ("open", "")

@@ -186,6 +186,7 @@ CELERY_BEAT_SCHEDULE = {
     "providers-sweep": {"task": "providers.sweep", "schedule": 60.0},
     "heartbeat": {"task": "workflows.heartbeat", "schedule": 20.0},
     "motivations-sweep": {"task": "motivations.sweep", "schedule": 15.0},
+    "motivations-sense": {"task": "motivations.sense", "schedule": 60.0},
     "decisions-sweep": {"task": "decisions.sweep", "schedule": 30.0},
 }
 RQ_QUEUES = {"default": {"URL": broker_url(LOOM_DATA_DIR), "DEFAULT_TIMEOUT": 600}}

@@ -9,14 +9,26 @@ from typing import Any
 
 from celery.schedules import ParseException, crontab
 
+from apps.beads.models import Bead
 from apps.core.errors import BadInput
-from apps.events.models import Event
 from apps.motivations.models import Motivation
 
 LABEL = "motivation"  # on beads that motivations made: what becomes of these moves no motivation
 CLOCK, EDGE, SENSE = "clock", "edge", "sense"
 SHORTEST_MINUTES = 1
 Type = Motivation.Type
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An event, and the bead it is about."""
+
+    data: dict[str, Any]
+    bead: Bead | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        return self.bead.labels if self.bead is not None else []
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Condition:
     events: tuple[str, ...] = ()
     takes: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    hears: Callable[[Event, dict[str, Any]], bool] = lambda _event, _parameters: True
+    hears: Callable[[Heard, dict[str, Any]], bool] = lambda _heard, _parameters: True
 
 
 def _number(least: float, most: float) -> Callable[[Any], float]:
@@ -83,35 +95,34 @@ def crontab_of(value: Any) -> crontab:
         raise ValueError(f"five fields such as `0 9 * * 1` ({error})") from None
 
 
-def _bead_fits(event: Event, parameters: dict[str, Any]) -> bool:
-    """About a bead of the wanted type, role and label; never one that a motivation made."""
-    about = event.data.get("_bead") or {}
-    if LABEL in about.get("labels", ()):
+def _bead_fits(heard: Heard, parameters: dict[str, Any]) -> bool:
+    """About a bead of the wanted type and label; never one that a motivation made."""
+    if LABEL in heard.labels:
         return False
-    if (types := parameters.get("bead_types")) and about.get("type") not in types:
+    if (types := parameters.get("bead_types")) and (heard.bead is None or heard.bead.type not in types):
         return False
     wanted = parameters.get("labels")
-    return not wanted or bool(set(wanted) & set(about.get("labels", ())))
+    return not wanted or bool(set(wanted) & set(heard.labels))
 
 
-def _status_fits(event: Event, parameters: dict[str, Any]) -> bool:
+def _status_fits(heard: Heard, parameters: dict[str, Any]) -> bool:
     wanted = parameters.get("status")
-    return _bead_fits(event, parameters) and (not wanted or event.data.get("status") == wanted)
+    return _bead_fits(heard, parameters) and (not wanted or heard.data.get("status") == wanted)
 
 
-def _failure_fits(event: Event, parameters: dict[str, Any]) -> bool:
+def _failure_fits(heard: Heard, parameters: dict[str, Any]) -> bool:
     """On top of main; that a claim fails its checks is an ordinary part of work (`of`: "claim" hears it)."""
-    return _bead_fits(event, parameters) and event.data.get("of") == parameters.get("of", "merge")
+    return _bead_fits(heard, parameters) and heard.data.get("of") == parameters.get("of", "merge")
 
 
-def _below(event: Event, parameters: dict[str, Any]) -> bool:
-    percent = event.data.get("percent")
+def _below(heard: Heard, parameters: dict[str, Any]) -> bool:
+    percent = heard.data.get("percent")
     return isinstance(percent, int | float) and percent < parameters.get("percent", 80)
 
 
-def _webhook_fits(event: Event, parameters: dict[str, Any]) -> bool:
+def _webhook_fits(heard: Heard, parameters: dict[str, Any]) -> bool:
     wanted = parameters.get("webhook_type")
-    return not wanted or wanted in {event.data.get("webhook_type"), event.data.get("type")}
+    return not wanted or wanted in {heard.data.get("webhook_type"), heard.data.get("type")}
 
 
 _BEADS: dict[str, Callable[[Any], Any]] = {"bead_types": _words, "labels": _words}

@@ -8,7 +8,7 @@ from apps.beads.models import Bead
 from apps.events.bus import on, on_all
 from apps.events.models import Event
 from apps.motivations.clocks import clock_sync
-from apps.motivations.conditions import CONDITIONS, HEARD, conditions_of
+from apps.motivations.conditions import CONDITIONS, HEARD, Heard, conditions_of
 from apps.motivations.defaults import defaults_register
 from apps.motivations.models import Motivation
 from apps.motivations.services import trigger_add
@@ -39,14 +39,12 @@ def _concerns(motivation: Motivation, event: Event, beads: dict[int, Bead]) -> b
         return False
     if motivation.project_id is not None and motivation.project_id != event.project_id:
         return False
-    bead = beads.get(event.bead_id or 0)
-    event.data["_bead"] = {"type": bead.type, "labels": bead.labels} if bead else {}
-    return condition.hears(event, motivation.parameters)
+    heard = Heard(event.data, beads.get(event.bead_id or 0))
+    return condition.hears(heard, motivation.parameters)
 
 
 def _told(event: Event) -> dict[str, Any]:
-    about = {key: value for key, value in event.data.items() if not key.startswith("_")}
-    return {"event": event.kind, "project_id": event.project_id, "about": about}
+    return {"event": event.kind, "project_id": event.project_id, "about": event.data}
 
 
 @on("project.created", "project.updated")

@@ -13,6 +13,12 @@ from apps.motivations.services import trigger_add
 
 @shared_task(name="motivations.sweep")
 def sweep() -> None:
+    evaluation.tick(sensing=False)
+
+
+@shared_task(name="motivations.sense")
+def sense() -> None:
+    """Looking costs more than acting on what was heard, and nothing sensed changes within a minute."""
     evaluation.tick()
 
 

@@ -165,12 +165,13 @@ class Attacker:
         if self._frozen or not workers:
             return
         pid, at = self.dice.choice(workers), time.time()
+        seconds = settings.LOOM_LEASE_SECONDS + self.dice.uniform(0.5, 3.0)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-            if self.cluster is None and write_is_locked():
+            if not is_stopped(pid) or (self.cluster is None and write_is_locked()):
                 os.kill(pid, signal.SIGCONT)
                 return
-            self._frozen[pid] = time.monotonic() + settings.LOOM_LEASE_SECONDS + self.dice.uniform(0.5, 3.0)
+            self._frozen[pid] = time.monotonic() + seconds
             self.others["worker frozen past its lease"] += 1
             self.watch.struck(pid, "frozen", at)
 
@@ -210,6 +211,17 @@ class Attacker:
 
     def _calm_down(self) -> None:
         self._calm_until = time.monotonic() + COOL_DOWN
+
+
+def is_stopped(pid: int, seconds: float = 3.0) -> bool:
+    """Whether every thread has stopped by then: on a busy machine they go on for a while."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        tasks = [task.read_text(errors="replace") for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+        if all(task.rpartition(")")[2].split()[0] == "T" for task in tasks):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def write_is_locked() -> bool:

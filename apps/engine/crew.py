@@ -17,6 +17,7 @@ from contextlib import suppress
 from django.db import Error, close_old_connections, connection, connections
 
 from apps.engine import doorbell, leases, runner
+from apps.engine.lending import borrow_here, close_idle, lend
 from apps.engine.pacing import PATIENCE_S, Lanes, paced
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,13 @@ class Crew:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        close_idle()
 
     def _work(self) -> None:
+        borrow_here()
         with suppress(Error):  # whoever comes first finds the database open
             connection.ensure_connection()
+        lend()
         while (run_id := self._next()) is not None:
             try:
                 with paced(self._lanes):
@@ -82,6 +86,7 @@ class Crew:
             except BaseException:
                 log.exception("run %s could not be advanced", run_id)
             close_old_connections()
+            lend()
             with self._changed:
                 self._busy -= 1
         connections.close_all()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from apps.engine.lending import lend
+
 LANES = 2
 PATIENCE_S = 0.25  # a run that takes longer to get under way no longer holds others up
 
@@ -51,3 +53,4 @@ def under_way() -> None:
     lanes: Lanes | None = getattr(_here, "lanes", None)
     if lanes is not None:
         lanes.leave()
+        lend()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import ready, sessions, steps, turns
+from tests.bench import ready, sessions, steps, turns, waiting
 from tests.bench.child import CouldNotMeasure
 from tests.bench.figures import environment
 from tests.e2e.weaves import installation
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Mapping[str, str], int], dict[str, Any]]] = {
     "turns": lambda env, rounds: turns.measure(env, rounds=rounds, turns=50, long_sessions=3),
     "ready": lambda env, rounds: ready.measure(env, rounds=rounds, singles=20),
     "steps": lambda env, rounds: steps.measure(env, rounds=rounds),
+    "waiting": lambda env, _: waiting.measure(env),
     "sessions": lambda env, _: sessions.measure(env),
 }
 

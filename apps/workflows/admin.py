@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
@@ -18,10 +19,9 @@ from apps.core.admin import (
     shown_json,
     shown_text,
 )
-from apps.core.errors import LoomError
+from apps.core.errors import Conflict, LoomError
 from apps.workflows.definition_services import definition_create, definition_delete, definition_update
-from apps.workflows.graph import Graph
-from apps.workflows.graph_library import graph_checked, pinned
+from apps.workflows.graph_library import found_in, graph_checked, pinned
 from apps.workflows.graph_reading import GraphRefused
 from apps.workflows.models import WorkflowDefinition, WorkflowExecution, WorkflowHistory
 from apps.workflows.transfer import graph_yaml
@@ -42,7 +42,7 @@ class DefinitionForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         row = kwargs.get("instance")
         if row is not None and row.pk is not None:
-            told = {"text": graph_yaml(Graph.model_validate(row.content)), "version_read": row.version}
+            told = {"text": _text_of(row), "version_read": row.version}
             kwargs["initial"] = {**told, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
 
@@ -62,6 +62,13 @@ class DefinitionForm(ModelForm):
         if project is not None and organization is not None and project.organization_id != organization.pk:
             self.add_error("project", "The project belongs to another organization.")
         return given
+
+
+def _text_of(row: WorkflowDefinition) -> str:
+    try:
+        return graph_yaml(found_in(row).graph)
+    except Conflict:  # of another version of Loom; here it can be mended
+        return str(yaml.safe_dump(row.content, sort_keys=False, allow_unicode=True))
 
 
 @admin.register(WorkflowDefinition)

@@ -23,8 +23,7 @@ from apps.workflows.definition_services import (
     definition_import,
     definition_update,
 )
-from apps.workflows.graph import Graph
-from apps.workflows.graph_library import Found, built_in, graph_check
+from apps.workflows.graph_library import Found, built_in, found_in, graph_check
 from apps.workflows.graph_reading import GraphRefused, graph_read
 from apps.workflows.models import WorkflowDefinition, WorkflowExecution
 from apps.workflows.transfer import graph_yaml, workflow_body
@@ -52,7 +51,7 @@ class WorkflowViewSet(TenantViewSet):
             project = self.parent_get(Project.objects.for_user(request.user), project_id)
             rows = rows.filter(Q(project=project) | Q(project=None), organization_id=project.organization_id)
         found = [Found(graph) for graph in built_in().values()]
-        found += [_found(row) for row in rows.order_by("name", "pk")]
+        found += [found_in(row) for row in rows.order_by("name", "pk")]
         if name := request.query_params.get("type"):
             found = [one for one in found if one.graph.name == name]
         bodies = [workflow_body(one) for one in found]
@@ -65,14 +64,14 @@ class WorkflowViewSet(TenantViewSet):
 
     def create(self, request: Request) -> Response:
         given, place = self._given(), self._place()
-        return Response(workflow_body(_found(definition_create(given=given, **place))), status=201)
+        return Response(workflow_body(found_in(definition_create(given=given, **place))), status=201)
 
     def update(self, request: Request, pk: str) -> Response:
         row, version = self._own(pk), self.body.get("version")
         if version is not None and not isinstance(version, int):
             raise BadInput("version must be the number that was read.", details={"field": "version"})
         changed = definition_update(definition=row, given=self._given(), version=version, actor=self._actor())
-        return Response(workflow_body(_found(changed)))
+        return Response(workflow_body(found_in(changed)))
 
     def destroy(self, request: Request, pk: str) -> Response:
         definition_delete(definition=self._own(pk), actor=self._actor())
@@ -100,7 +99,7 @@ class WorkflowViewSet(TenantViewSet):
     def bring_in(self, request: Request) -> Response:
         """`{"yaml": "..."}`: created, or changed where one of that name stands at the same place."""
         given, place = self._given(), self._place()
-        return Response(workflow_body(_found(definition_import(given=given, **place))))
+        return Response(workflow_body(found_in(definition_import(given=given, **place))))
 
     @action(detail=False)
     def analytics(self, request: Request) -> Response:
@@ -124,7 +123,7 @@ class WorkflowViewSet(TenantViewSet):
         """By `wf-<number>` one of ours, by `wf-<name>` (or the name alone) a built-in one."""
         name = ident.removeprefix("wf-")
         if name.isdigit():
-            return _found(self._own(ident))
+            return found_in(self._own(ident))
         if name not in built_in():
             raise NotFound(f"There is no workflow {ident!r}.")
         return Found(built_in()[name])
@@ -182,10 +181,6 @@ class BeadWorkflowViewSet(TenantViewSet):
         if execution is None:
             return Response({"message": "No workflow was started for this bead yet.", "bead_id": bead.key})
         return Response(bead_workflow(execution))
-
-
-def _found(row: WorkflowDefinition) -> Found:
-    return Found(Graph.model_validate(row.content), 1 if row.project_id is None else 2, row)
 
 
 def _bead(view: TenantViewSet, named: str) -> Bead:

@@ -9,7 +9,7 @@ from typing import Any
 from apps.agents.models import Persona
 from apps.beads.models import Bead
 from apps.beads.services import bead_block
-from apps.core.errors import NotFound
+from apps.core.errors import Conflict, NotFound
 from apps.projects.models import Project
 from apps.workflows.briefing import Part
 from apps.workflows.graph import Graph, Task
@@ -34,7 +34,12 @@ def role_of(bead: Bead) -> str:
 
 def beginnings_of(project: Project, beads: Sequence[Bead]) -> dict[int, Beginning]:
     """The beginning of each bead; those that no workflow is for wait for a person with the reason."""
-    workflows = workflows_of(project)
+    try:
+        workflows = workflows_of(project)
+    except Conflict as error:
+        for bead in beads:
+            bead_block(bead=bead, reason=f"{error.message} {error.hint}", actor="loom")
+        return {}
     personas = _hinted(found.graph for found in workflows.values())
     begins: dict[int, Beginning] = {}
     for bead in beads:

@@ -10,11 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
+from pydantic import ValidationError
 
 from apps.agents.models import Persona
 from apps.agents.personas import load_personas, roles_of
 from apps.beads.models import Bead
-from apps.core.errors import NotFound
+from apps.core.errors import Conflict, NotFound
 from apps.projects.models import Project
 from apps.workflows.graph import Graph, Rule, label_matches, words_of
 from apps.workflows.graph_actions import ACTIONS
@@ -71,8 +72,21 @@ def workflows_in(organization_id: int, project_id: int | None) -> dict[str, Foun
         Q(project=project_id) | Q(project=None)
     )
     for row in sorted(rows, key=lambda row: row.project_id is not None):
-        found[row.name] = Found(Graph.model_validate(row.content), 1 if row.project_id is None else 2, row)
+        found[row.name] = found_in(row)
     return found
+
+
+def found_in(row: WorkflowDefinition) -> Found:
+    """The workflow that a row holds; Conflict if this version of Loom reads it no more."""
+    try:
+        graph = Graph.model_validate(row.content)
+    except ValidationError as error:
+        raise Conflict(
+            f"The workflow {row.name} was saved by another version of Loom and cannot be read.",
+            hint="Save it again, or delete it.",
+            details={"problems": error.errors(include_url=False, include_context=False, include_input=False)},
+        ) from error
+    return Found(graph, 1 if row.project_id is None else 2, row)
 
 
 def workflow_for(bead: Bead, workflows: dict[str, Found]) -> Found:

@@ -16,7 +16,7 @@ from apps.decisions.services import decision_decide
 from apps.engine.models import Run, Step
 from apps.engine.services import run_cancel, run_signal
 from apps.workflows.definition_services import definition_create, definition_delete, definition_update
-from apps.workflows.models import WorkflowExecution
+from apps.workflows.models import WorkflowDefinition, WorkflowExecution
 from apps.workflows.prd_flow import weave_start
 from tests.workflows.studio import APPROVE, Answer, Studio, done, last, replies, write
 from tests.workflows.test_graph_reading import changed, edge
@@ -147,6 +147,16 @@ def test_a_bead_that_no_workflow_is_for_says_so(open_studio: Open) -> None:
     assert bead.status == Bead.Status.BLOCKED
     assert "No workflow is for" in bead.blocked_reason
     assert not Run.objects.filter(bead_id=bead.pk).exists()
+
+
+def test_a_definition_that_cannot_be_read_any_more_stops_beads_with_the_reason(open_studio: Open) -> None:
+    """Never the one behind it: that may lack the gate which this one has."""
+    studio = open_studio(Cast())
+    definition_create(organization=studio.organization, given=changed(name="story"))
+    WorkflowDefinition.objects.update(content={"name": "story", "nodes": {"build": {"kind": "dream"}}})
+    bead = studio.bead("Happy")
+    studio.run()
+    assert "story was saved by another version of Loom" in studio.refreshed(bead).blocked_reason
 
 
 def test_a_turn_in_the_merge_queue_that_does_not_come_is_given_back(open_studio: Open, clock: Clock) -> None:

@@ -299,6 +299,9 @@ def test_the_admin_saves_only_what_can_work(client: Client, world: World, superu
     stale = client.post(address, {"text": good.replace("4", "5"), "version_read": "1"}, follow=True)
     assert "changed meanwhile" in stale.content.decode()
 
+    WorkflowDefinition.objects.filter(pk=row.pk).update(content={"name": "links", "nodes": {}})
+    assert "name: links" in client.get(address).content.decode(), "what cannot be read can still be mended"
+
     new = {"organization": world.organization.pk, "project": "", "text": MINIMAL}
     assert client.post(page(WorkflowDefinition, "add"), new).status_code == 302
     assert WorkflowDefinition.objects.filter(name="small").exists()

@@ -50,6 +50,13 @@ def clock_remove(motivation: Motivation) -> None:
         PeriodicTask.objects.get(pk=motivation.clock_id).delete()
 
 
+def clock_forget(motivation_id: int) -> None:
+    """Remove the clock of a motivation that went with its project or organization."""
+    if not Motivation.objects.filter(pk=motivation_id).exists():
+        kwargs = json.dumps({"motivation_id": motivation_id})
+        PeriodicTask.objects.filter(task=RING, motivation=None, kwargs=kwargs).delete()
+
+
 def _runs(motivation: Motivation) -> bool:
     project = motivation.project
     return motivation.status == Motivation.Status.ACTIVE and (

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from apps.motivations import evaluation
-from apps.motivations.clocks import RING
+from apps.motivations.clocks import RING, clock_forget
 from apps.motivations.services import trigger_add
 
 
@@ -25,4 +25,5 @@ def sense() -> None:
 @shared_task(name=RING, bind=True)
 def ring(self: Task[Any, Any], motivation_id: int) -> None:
     """A clock rang; a message that is delivered again has the same id and counts once."""
-    trigger_add(motivation_id=motivation_id, cause="clock", key=f"clock:{self.request.id}")
+    if not trigger_add(motivation_id=motivation_id, cause="clock", key=f"clock:{self.request.id}"):
+        clock_forget(motivation_id)

@@ -110,11 +110,16 @@ def schedule_fire(
 ) -> Run | None:
     """Start what a schedule is for; a message delivered twice has the same `tick` and starts it once.
 
-    Skipped while the run of an earlier tick goes on, in a closed project, and where the agent may no longer.
+    Skipped while the run of an earlier tick goes on, in a closed project, and where the agent may no longer;
+    without project or agent the schedule goes too.
     """
-    project = Project.objects.filter(pk=project_id).exclude(status=Project.Status.CLOSED).first()
+    project = Project.objects.filter(pk=project_id).first()
     agent = Agent.objects.select_related("persona").filter(pk=agent_id, project_id=project_id).first()
-    if project is None or agent is None or "SCHEDULE" not in instructions_of(agent.persona.metadata):
+    if project is None or agent is None:
+        schedules_of(project_id).filter(name=_prefix(project_id) + name).delete()
+        return None
+    may = "SCHEDULE" in instructions_of(agent.persona.metadata)
+    if project.status == Project.Status.CLOSED or not may:
         return None
     stem = f"schedule:{project_id}:{name[:NAME_CHARS]}:"
     before = Run.objects.unfinished().filter(key__startswith=stem).exclude(key=stem + tick)

@@ -100,9 +100,18 @@ def test_a_ring_makes_a_bead_once_however_often_it_is_delivered(make: Make) -> N
     ring.apply(kwargs=kwargs, task_id="two")
     assert tick() == 0, "it rests"
     assert tick(timezone.now() + timedelta(minutes=50)) == 1
-    ring.apply(kwargs={"motivation_id": motivation.pk + 1000}, task_id="three")
     sweep.apply()
     assert motivation.triggers.count() == 2
+
+
+def test_a_clock_whose_motivation_went_with_its_project_goes_at_its_next_ring(
+    make: Make, project: Project
+) -> None:
+    clock = clock_of(make("month_boundary"))
+    project.delete()
+    assert PeriodicTask.objects.filter(pk=clock.pk).exists()
+    ring.apply(kwargs=json.loads(clock.kwargs), task_id="one")
+    assert not PeriodicTask.objects.filter(pk=clock.pk).exists()
 
 
 def test_changes_move_the_clock(project: Project, make: Make) -> None:

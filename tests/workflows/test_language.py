@@ -22,7 +22,7 @@ from apps.beads.models import Bead
 from apps.engine.models import Run, Signal
 from apps.engine.services import run_start
 from apps.events.models import Event
-from apps.projects.services import project_create
+from apps.projects.services import project_close, project_create
 from apps.workflows.language_flows import bead_stand
 from apps.workflows.language_schedules import FIRE
 from apps.workflows.language_standing import standing_orders
@@ -150,6 +150,21 @@ def test_schedules_are_rows_of_beat_that_start_what_they_are_for(open_studio: Op
     studio.run()
     language_fire.apply(kwargs=json.loads(row.kwargs), task_id="tick-3")
     assert Bead.objects.filter(title="Regression").count() == 2
+
+
+def test_schedules_of_who_is_gone_go_too(transactional_db: None) -> None:
+    personas_sync()
+    world = world_build("acme", rows=0)
+    agent = agent_acquire(project=world.project, role=MANAGER)
+    carry_out(Order(instruction_check("SCHEDULE", "checks", {"INTERVAL": "1h"}), world.project, agent, "x:1"))
+    row = PeriodicTask.objects.get(task=FIRE)
+    project_close(project=world.project, reason="enough")
+    language_fire.apply(kwargs=json.loads(row.kwargs), task_id="one")
+    assert PeriodicTask.objects.filter(task=FIRE).exists()
+    assert not Run.objects.filter(flow="language.checks").exists()
+    world.project.delete()
+    language_fire.apply(kwargs=json.loads(row.kwargs), task_id="two")
+    assert not PeriodicTask.objects.filter(task=FIRE).exists()
 
 
 def test_queries_tell_where_a_run_stands_and_what_it_went_through(open_studio: Open) -> None:

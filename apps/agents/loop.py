@@ -22,7 +22,7 @@ from apps.agents.replies import Reading, read_reply, valid_history
 from apps.agents.safety import bead_stop, rest_of
 from apps.agents.seat import Seat, forget, max_turns, seat_of
 from apps.agents.services import turn_add, turn_finish
-from apps.agents.statements import hands_over
+from apps.agents.statements import hands_over, is_untouched
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
 from apps.engine.flow import Handle, Retry, call, current, joins, sleep
@@ -123,7 +123,7 @@ def _reply(handle: Handle, seat: Seat) -> dict[str, Any]:
 def _bead_limit(seat: Seat) -> dict[str, Any] | None:
     """What its bead has been through may forbid to go on, or demand a rest first."""
     session = seat.session
-    if session.kind != Session.Kind.WORK or session.bead_id is None:
+    if session.kind != Session.Kind.WORK or session.bead_id is None or is_untouched(session):
         return None
     if stop := bead_stop(session.bead_id):
         return {"stop": stop.reason, "detail": stop.detail}

@@ -24,6 +24,8 @@ UPDATE agents_turn SET results = %s, outcome = %s, "commit" = %s, acted_at = %s
 WHERE session_id = %s AND number = %s"""
 _HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
 
+_SESSIONS_OF_BEAD = "SELECT COUNT(*) FROM agents_session WHERE bead_id = %s"
+
 
 def open_turn(session: Session, turn: Turn, doing: str) -> None:
     """Insert a reply, count it in its session, and show what its agent does now."""
@@ -47,3 +49,13 @@ def hands_over(agent_id: int) -> bool:
         cursor.execute(_HANDS_OVER, [agent_id])
         row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def is_untouched(session: Session) -> bool:
+    """Whether this is the first session on its bead, and nothing was said in it yet."""
+    if session.turn_count:
+        return False
+    with direct() as cursor:
+        cursor.execute(_SESSIONS_OF_BEAD, [session.bead_id])
+        row = cursor.fetchone()
+    return bool(row and row[0] == 1)

@@ -158,6 +158,12 @@ class Handle:
         self._execution, self._seq, self._name = execution, seq, name
         self._started, self._failures = timezone.now(), list(failures)
 
+    @property
+    def tries(self) -> int:
+        """This attempt and those that failed; those that ended with their worker use up no retries."""
+        failed = len(self._failures)
+        return 1 + failed if failed < KEPT_FAILURES else self.attempt
+
     def begin(self) -> None:
         """Record the intent; must be inside a transaction. A second call of one attempt is harmless."""
         if self.began:
@@ -255,7 +261,7 @@ def call(function: Callable[..., Any], /, *, retry: Retry = ONCE, step_name: str
     except Exception as error:
         if is_outage(error) and handle.attempt < MAX_LOST:
             raise Outage from error
-        failure, delay = Failure.of(error), retry.delay_after(handle.attempt, error)
+        failure, delay = Failure.of(error), retry.delay_after(handle.tries, error)
         if delay is not None:
             handle.wait(delay, failure)
         handle.fail(failure)

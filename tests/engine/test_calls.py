@@ -187,6 +187,19 @@ def test_a_call_whose_worker_died_is_made_again_and_says_so() -> None:
     assert fresh(started).output == f"{started.key}:1 attempt 2"
 
 
+def test_attempts_that_ended_with_their_worker_use_up_no_retries() -> None:
+    reach = failing(Unavailable("Not now."), None)
+    started = start(lambda: call(reach, retry=Retry(attempts=2, delay=0)))
+    Step.objects.create(
+        run=started, seq=1, name="reach", status="running", attempt=5, started_at=timezone.now()
+    )
+    crash(started)
+    for _ in range(2):
+        let_time_pass(started)
+        runner.drain()
+    assert fresh(started).output == f"{started.key}:1 attempt 7"
+
+
 def test_a_call_that_keeps_killing_its_worker_is_given_up() -> None:
     started = start(lambda: call(failing(None)))
     Step.objects.create(

@@ -58,9 +58,18 @@ def walk_files(start: Path) -> Iterator[Path]:
     if start.is_file():
         yield start
         return
-    for folder, names, files in os.walk(start):
-        names[:] = sorted(name for name in names if name != ".git" and name not in GENERATED)
-        for name in sorted(files):
-            path = Path(folder) / name
-            if path.is_file() and not path.is_symlink():
-                yield path
+    waiting = [str(start)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            continue  # gone meanwhile, or not for us to read
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+        waiting.extend(
+            entry.path
+            for entry in reversed(entries)
+            if entry.is_dir(follow_symlinks=False) and entry.name != ".git" and entry.name not in GENERATED
+        )

@@ -17,7 +17,6 @@ from apps.beads.models import Bead
 from apps.decisions.models import Decision
 from apps.projects.models import Project, Requirement
 
-MAX_FILES = 250
 MAX_PRD_CHARS = 120_000
 MAX_DIFF_CHARS = 60_000
 MAX_GUIDE_CHARS = 6_000
@@ -103,11 +102,6 @@ def _requirements(requirements: Iterable[Requirement]) -> str:
     return _listed(f"{requirement.key}: {requirement.text}" for requirement in requirements)
 
 
-def _files(files: Sequence[str]) -> str:
-    shown = _listed(files[:MAX_FILES], "(the repository is empty)")
-    return shown + (f"\n... and {len(files) - MAX_FILES} more" if len(files) > MAX_FILES else "")
-
-
 def _part(instructions: str) -> str:
     """What a node of the workflow says to whoever works there."""
     return f"## Your part\n{instructions.strip()}\n\n" if instructions.strip() else ""
@@ -159,7 +153,7 @@ def work_task(
     bead: Bead,
     requirements: Iterable[str],
     blockers: Iterable[str],
-    files: Sequence[str],
+    code: str,
     guide: str,
     notes: Iterable[Note],
     messages: Iterable[Message],
@@ -185,8 +179,8 @@ Bead: {bead.key} ({bead.type}, priority {bead.priority})
 ## Checks that will be run
 {_listed(check_commands, "(none known yet: add tests that `python -m unittest` or the project's tool finds)")}
 
-## Files
-{_files(files)}
+## The code: files, and what the main ones define
+{code or "(the repository is empty)"}
 """
     ]
     if guide:
@@ -287,7 +281,7 @@ def kind_actions(kind: str) -> tuple[str, ...]:
     return ACTIONS[Session.Kind(kind)]
 
 
-READING = ("read_file", "read_tree", "search_text")
+READING = ("read_file", "read_tree", "search_text", "find_definition", "find_references")
 HISTORY = ("git_status", "git_diff", "git_log")
 WRITING = ("write_file", "edit_file", "apply_patch", "move_file", "delete_file")
 RUNNING = ("run_command", "run_tests", "run_linter", "build_project")

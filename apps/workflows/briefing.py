@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from apps.agents.codemap import code_map
 from apps.agents.hub import Hub
 from apps.agents.models import Agent, Session
 from apps.agents.places import hub_path
@@ -58,7 +59,7 @@ class Briefing:
 class _Ground:
     """What main holds at a commit."""
 
-    files: tuple[str, ...]
+    code: str
     guide: str
     checks: tuple[str, ...]
 
@@ -88,7 +89,7 @@ def briefing_of(
             bead=bead,
             requirements=requirements[bead.pk],
             blockers=blockers[bead.pk],
-            files=ground.files,
+            code=ground.code,
             guide=ground.guide,
             check_commands=ground.checks,
             notes=notes,
@@ -125,7 +126,8 @@ def _ground(hub_place: Path, commit: str, configured: str) -> _Ground:
     files = hub.files(commit)
     guide = hub.read(commit, GUIDE).decode("utf-8", "replace")[:MAX_GUIDE_CHARS] if GUIDE in files else ""
     checks = commit_checks(hub, commit, json.loads(configured))
-    return _Ground(tuple(files), guide, tuple(check.command for check in checks))
+    code = code_map(files, lambda path: hub.read(commit, path))
+    return _Ground(code, guide, tuple(check.command for check in checks))
 
 
 def _served(bead_ids: Sequence[int]) -> dict[int, list[str]]:

@@ -7,6 +7,7 @@ from apps.agents.actions.binding import ActionError, bind
 from apps.agents.actions.finish import Criterion, Decide, Done, SubmitReview
 from apps.agents.actions.git import GitCommit, GitDiff, GitLog, GitStatus
 from apps.agents.actions.manual import manual_for, tools_for
+from apps.agents.actions.navigate import FindDefinition, FindReferences
 from apps.agents.actions.orchestrate import ORCHESTRATE, Orchestrate
 from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
 from apps.agents.actions.read import ReadFile, ReadTree, SearchText
@@ -32,6 +33,8 @@ __all__ = [
     "Desk",
     "Done",
     "EditFile",
+    "FindDefinition",
+    "FindReferences",
     "GitCommit",
     "GitDiff",
     "GitLog",

@@ -68,7 +68,7 @@ def test_nothing_is_lent_inside_a_transaction() -> None:
         with transaction.atomic():
             Run.objects.count()
             lending.lend()
-            return connection.connection is not None
+            return bool(connection.connection)
 
     assert elsewhere(work)
 

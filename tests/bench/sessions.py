@@ -18,6 +18,7 @@ THINKS_S = 2.0
 IDEAL = SESSIONS / THINKS_S  # turns per second, if turns cost nothing but the model's time
 SHARE_TARGET, RSS_TARGET_MB = 0.85, 300.0
 SHOWN = 40
+SPARE = 16  # threads for other runs, such as those of the agents' lives
 SETTLED_TURNS = 2  # of each session before it counts: the first lays out its worktree
 WINDOW_S = 20.0
 START_SECONDS = 240.0
@@ -45,7 +46,7 @@ def measure(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     reader = Reader()
     with ModelServer(reader.answer, delay=THINKS_S) as server:
         sizes = {"LOOM_MAX_SESSIONS": str(SESSIONS), "LOOM_MAX_TURNS": "1000", "LOOM_TOOLS": "on"}
-        own = {**env, "LOOM_PROVIDER_URL": server.url, "LOOM_WORKER_THREADS": str(SESSIONS), **sizes}
+        own = {**env, "LOOM_PROVIDER_URL": server.url, "LOOM_WORKER_THREADS": str(SESSIONS + SPARE), **sizes}
         log = Path(env["LOOM_DATA_DIR"]) / "sessions.log"
         with Child("--django", "tests.bench.loom_sessions", env=own, log=log) as hall:
             hall.ask("open", seconds=START_SECONDS, sessions=SESSIONS)

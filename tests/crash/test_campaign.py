@@ -133,7 +133,14 @@ def test_the_audit_sees_calls_that_nobody_paid_for(audited: tuple[Studio, Journa
     assert any("are booked" in finding for finding in audit(journal).unaccounted)
     journal.asked["work", "Part 1", 2] -= 1
 
-    Call.objects.filter(pk=Call.objects.latest("pk").pk).update(status="reserved", ended_at=None)
+    last = Call.objects.latest("pk")
+    last.pk, last.key = None, f"{last.key}.again"
+    last.save()  # answered as well, but its worker was too late
+    assert not any("no turn" in finding for finding in audit(journal).unaccounted)
+    Call.objects.filter(pk=last.pk).update(stem="another step")
+    assert any("no turn" in finding for finding in audit(journal).unaccounted)
+
+    Call.objects.filter(pk=last.pk).update(status="reserved", ended_at=None)
     assert any("set aside" in finding for finding in audit(journal).unaccounted)
     Call.objects.filter(status="reserved").update(status="settled", ended_at=timezone.now())
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from apps.agents.hub import Hub
 from apps.agents.models import Agent, Claim, MergeRequest, Review, Session, Turn
@@ -186,11 +186,12 @@ def _ledger(journal: Journal, findings: Findings) -> None:
             findings.unaccounted.append(
                 f"{kind} of {title}: {times} calls reached the model, {booked} are booked"
             )
-    settled = Call.objects.filter(status=Call.Status.SETTLED)
     paid = set(Turn.objects.values_list("call_id", flat=True))
-    for call in settled:
-        if call.pk not in paid:
-            findings.unaccounted.append(f"the call {call.key} is settled, but no turn came of it")
+    used = set(Call.objects.filter(pk__in=paid).values_list("stem", flat=True))
+    for call in unused_calls().exclude(stem__in=used):
+        findings.unaccounted.append(
+            f"the call {call.key} is settled, but no turn came of it or its repetition"
+        )
     if len(paid) != Turn.objects.count():
         findings.duplicated.append("two turns came of one call")
     for budget in Budget.objects.all():
@@ -199,6 +200,12 @@ def _ledger(journal: Journal, findings: Findings) -> None:
         if (budget.reserved_microusd, budget.spent_microusd) != (0, spent):
             said = f"{budget.reserved_microusd} set aside, {budget.spent_microusd} spent"
             findings.unaccounted.append(f"{budget}: {said}, but the ledger sums up to {spent}")
+
+
+def unused_calls() -> QuerySet[Call]:
+    """Answered and paid, but by then the run was another worker's, or the database was down."""
+    paid = Turn.objects.filter(call_id__isnull=False).values("call_id")
+    return Call.objects.filter(status=Call.Status.SETTLED).exclude(pk__in=paid)
 
 
 def _tally(values: Iterable[T]) -> Counter[T]:

@@ -29,7 +29,7 @@ from apps.projects.models import Project
 from apps.projects.services import project_create
 from apps.providers.models import Call, Provider
 from tests.crash.campaign.attacks import Attacker
-from tests.crash.campaign.audit import Findings, audit, works
+from tests.crash.campaign.audit import Findings, audit, unused_calls, works
 from tests.crash.campaign.databases import Cluster
 from tests.crash.campaign.house import House, faults
 from tests.crash.campaign.model import CHECKS, Journal
@@ -186,6 +186,7 @@ def report(
             "repeated_in_flight": journal.repeated,
             "turns": Turn.objects.count(),
             "in_the_ledger": dict(calls),
+            "answered_in_vain": unused_calls().count(),
             "unaccounted": len(findings.unaccounted),
         },
         "resume_seconds": resume(watch),

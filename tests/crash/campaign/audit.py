@@ -186,7 +186,7 @@ def _ledger(journal: Journal, findings: Findings) -> None:
             findings.unaccounted.append(
                 f"{kind} of {title}: {times} calls reached the model, {booked} are booked"
             )
-    paid = set(Turn.objects.values_list("call_id", flat=True))
+    paid = {key for key in Turn.objects.values_list("call_id", flat=True) if key is not None}
     used = set(Call.objects.filter(pk__in=paid).values_list("stem", flat=True))
     for call in unused_calls().exclude(stem__in=used):
         findings.unaccounted.append(

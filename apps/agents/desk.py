@@ -183,25 +183,29 @@ class PlatformDesk:
 
     def question_ask(self, action: AskQuestion, index: int) -> str:
         options = [{"key": option, "label": option} for option in action.options or ()]
-        return self._ask(action.question, options, "", "", index)
+        return self._ask(action.question, options, index)
 
     def decision_request(self, action: RequestDecision, index: int) -> str:
         options = [option.model_dump(exclude_none=True) for option in action.options]
-        return self._ask(action.question, options, action.recommendation or "", action.context or "", index)
+        return self._ask(
+            action.question,
+            options,
+            index,
+            recommendation=action.recommendation or "",
+            context=action.context or "",
+            needs_person=action.needs_person,
+        )
 
-    def _ask(
-        self, question: str, options: list[dict[str, str]], recommendation: str, context: str, index: int
-    ) -> str:
+    def _ask(self, question: str, options: list[dict[str, str]], index: int, **more: Any) -> str:
         decision = decision_request(
             project=self.session.project,
             bead=self.session.bead,
             question=question,
             options=options,
-            recommendation=recommendation,
-            context=context,
             requester=self.session.agent.name,
             run_id=self.run_id,
             origin=self._origin(index),
+            **more,
         )
         self.waits_for = decision.pk
         return "Asked. You get the answer as the next message."

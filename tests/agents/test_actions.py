@@ -253,6 +253,7 @@ def test_update_bead_knows_which_fields_were_given() -> None:
 
 def test_an_escalation_of_the_original_becomes_a_decision() -> None:
     action: RequestDecision = bound("escalate_ceo", bead_id="b-1", reason="May I drop the table?")
+    assert action.needs_person
     assert action.question == "May I drop the table?"
     assert [option.key for option in action.options] == ["approve", "deny"]
 

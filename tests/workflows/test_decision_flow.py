@@ -136,3 +136,15 @@ def test_the_clock_passes_a_silent_roles_question_to_the_decision_maker(open_stu
     assert (decision.choice, decision.escalated_to) == ("drop", "decision-maker")
     assert roles(studio) == ["decision-maker"]
     assert Session.objects.get().reason == "decide"
+
+
+def test_what_an_agent_puts_before_the_ceo_waits_for_a_person(open_studio: Open) -> None:
+    def model(kind: str, title: str, messages: list[dict[str, Any]]) -> Answer:
+        return '{"actions": [{"type": "escalate_ceo", "reason": "May I drop the table?"}]}'
+
+    studio = open_studio(model, tools=False)
+    bead = studio.bead()
+    studio.run()
+    asked = studio.open_question()
+    assert (asked.needs_person, asked.bead_id, asked.question) == (True, bead.pk, "May I drop the table?")
+    assert studio.sessions("decide") == []

@@ -67,13 +67,15 @@ class RequestDecision(Action):
     options: list[Option] = Field(min_length=2, max_length=10)
     recommendation: str | None = Field(default=None, description="The key you would choose.")
     context: str | None = None
+    needs_person: bool = Field(default=False, description="Nobody but a person may decide this.")
 
     @classmethod
     def adapted(cls, arguments: dict[str, Any], *, called: str) -> dict[str, Any]:
         adapted = super().adapted(arguments, called=called)
-        if called.startswith("escalate") and not adapted.get("options"):
-            # The original's escalation had only a reason, answered by approval or denial.
-            adapted["options"] = ["Approve", "Deny"]
+        if called.startswith("escalate"):
+            # The original's escalation went to a person with only a reason, for approval or denial.
+            adapted["needs_person"] = True
+            adapted["options"] = adapted.get("options") or ["Approve", "Deny"]
         return adapted
 
     @model_validator(mode="after")

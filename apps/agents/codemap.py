@@ -100,6 +100,7 @@ def code_map(files: Iterable[str], read: Callable[[str], bytes], *, tokens: int 
     paths = [path for path in files if not GENERATED.intersection(PurePosixPath(path).parts)]
     room = tokens * CHARS_PER_TOKEN
     defined, mentions = _read_all(paths, read)
+    full: dict[str, str] = {}
     for members in (True, False):
         full = {path: _told(found, members=members) for path, found in defined.items()}
         lines = _lines(paths, full)

@@ -44,7 +44,8 @@ def edit(
 
 
 def alone(change: Change, old: str) -> bool:
-    return change.before.count(old) == 1
+    """Whether the text stands once: in the midst of a deeper indentation it does not stand."""
+    return ("\n" + change.before).count("\n" + old) == 1 if old[:1] == " " else change.before.count(old) == 1
 
 
 def pair(dice: random.Random, change: Change, least: int = 0) -> tuple[list[str], list[str]]:

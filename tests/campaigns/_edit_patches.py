@@ -11,9 +11,9 @@ from tests.campaigns._edit_sources import Change, renamed, sources, text
 
 
 def diff_of(change: Change, context: int = 3) -> list[str]:
-    sides = [side.split("\n")[:-1] for side in (change.before, change.after)]
+    before, after = (side.split("\n")[:-1] for side in (change.before, change.after))
     names = f"a/{change.path}", f"b/{change.path}"
-    return list(unified_diff(*sides, *names, n=context, lineterm=""))
+    return list(unified_diff(before, after, names[0], names[1], n=context, lineterm=""))
 
 
 def patch(

@@ -23,7 +23,9 @@ ROUNDS = 60  # cases of each kind
 
 
 def campaign(scale: float = 1.0) -> dict[str, Any]:
-    counts, kinds, wrong = Counter[str](), defaultdict(Counter[str]), list[dict[str, str]]()
+    counts: Counter[str] = Counter()
+    kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    wrong: list[dict[str, str]] = []
     for kind, make in KINDS.items():
         for case in cases(kind, make, max(3, int(ROUNDS * scale))):
             verdict, got = judge(case)
@@ -84,6 +86,10 @@ def world(root: Path) -> ActionContext:
         run=nothing,
         check=nothing,
         git=nothing,
-        write=lambda path, data: path.write_bytes(data) and None,
+        write=_write,
         desk=nothing,
     )
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)

@@ -35,7 +35,7 @@ SOURCES = {
         ["LIMIT", "Shop", "Shop.size", "Shop.open", "Shop._lock", "main"],
     ),
     "a.ts": (
-        "export interface A { x: number }\nexport class B<T> { go(): void { } }\nconst f = () => 1;\nenum E { X }\n",
+        "interface A { x: number }\nexport class B<T> { go(): void { } }\nconst f = () => 1;\nenum E { X }\n",
         ["A", "B", "B.go", "f", "E"],
     ),
     "a.tsx": ("export function App() { return <p>hi</p>; }\n", ["App"]),

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('workflows', '0001_initial'),
+        ("workflows", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='workflowexecution',
-            name='run_id',
-            field=models.BigIntegerField(help_text='Empty only until its run is started.', null=True, unique=True),
+            model_name="workflowexecution",
+            name="run_id",
+            field=models.BigIntegerField(
+                help_text="Empty only until its run is started.", null=True, unique=True
+            ),
         ),
     ]

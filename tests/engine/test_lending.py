@@ -96,6 +96,6 @@ def test_who_waits_too_long_gets_one_more(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(lending, "PATIENCE_S", 0.05)
 
     def work() -> bool:
-        return server() != elsewhere(server)
+        return bool(server() != elsewhere(server))
 
     assert elsewhere(work)

@@ -6,11 +6,11 @@ import logging
 
 from django.db import transaction
 
-from apps.agents.models import Agent
+from apps.agents.models import Agent, Persona
 from apps.agents.orchestration import Order, use
 from apps.agents.replies.language import read_language
 from apps.core.errors import LoomError
-from apps.events.bus import emit, on
+from apps.events.bus import emit, on, on_all
 from apps.events.models import Event
 from apps.projects.models import Project
 from apps.workflows.language import execute
@@ -20,10 +20,14 @@ log = logging.getLogger(__name__)
 use(execute)
 
 
-@on("agent.spawned")
-def spawned_order(event: Event) -> None:
-    agents = Agent.objects.filter(pk=int(event.subject.removeprefix("agent:")))
-    for agent in agents.select_related("persona", "project"):
+@on_all("agent.spawned")
+def spawned_order(events: list[Event]) -> None:
+    keys = [int(event.subject.removeprefix("agent:")) for event in events]
+    personas = Persona.objects.filter(agents__in=keys).distinct()
+    ordering = [persona.pk for persona in personas if read_language(persona.body).instructions]
+    # Most personas order nothing, and whoever dispatches many agents waits for this.
+    agents = Agent.objects.filter(pk__in=keys, persona__in=ordering) if ordering else Agent.objects.none()
+    for agent in agents.order_by("pk").select_related("persona", "project"):
         standing_orders(agent)
 
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import current_app
 from celery.apps import beat as beat_program
+from celery.platforms import signals
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
+
+
+class Beat(beat_program.Beat):
+    """Saves the schedule when it has come to its end, not before."""
+
+    def install_sync_handler(self, service: Any) -> None:
+        """Celery's own handler saves the schedule at once, maybe in the middle of a query."""
+
+        def end(*_: object) -> None:
+            service.stop()
+            raise SystemExit
+
+        signals.update(SIGTERM=end, SIGINT=end)
 
 
 class Command(BaseCommand):
@@ -18,4 +34,4 @@ class Command(BaseCommand):
         current_app.loader.import_default_modules()
 
     def handle(self, *args: object, **options: object) -> None:
-        beat_program.Beat(app=current_app, loglevel="INFO", quiet=True).run()
+        Beat(app=current_app, loglevel="INFO", quiet=True).run()

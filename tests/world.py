@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.contrib.auth.models import Permission
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import Organization, Role, User
@@ -43,6 +44,15 @@ class World:
     beads: list[Bead] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+
+
+def client_of(world: World, role: str = Role.USER, name: str = "ann") -> Client:
+    """Somebody new in the world's organization, logged in."""
+    user = User.objects.create_user(username=name)
+    membership_set(user=user, organization=world.organization, role=role)
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def world_build(name: str = "acme", *, rows: int = 2) -> World:

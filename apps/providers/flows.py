@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.db import transaction
@@ -108,12 +109,12 @@ def _is_news(seen: dict[str, Any], last: dict[str, Any]) -> bool:
 
 def heartbeats_start() -> int:
     """A heartbeat for each enabled provider that has none; how many were started."""
-    beating = set(
-        Run.objects.unfinished().filter(flow=HEARTBEAT).values_list("input__provider_id", flat=True)
-    )
+    beats = Run.objects.filter(flow=HEARTBEAT)
+    beating = set(beats.unfinished().values_list("input__provider_id", flat=True))
+    silent = list(Provider.objects.filter(enabled=True).exclude(pk__in=beating))
+    lives = Counter(beats.values_list("input__provider_id", flat=True)) if silent else Counter()
     started = 0
-    for provider in Provider.objects.filter(enabled=True).exclude(pk__in=beating):
-        lives = Run.objects.filter(flow=HEARTBEAT, key__startswith=f"provider:{provider.pk}:").count()
-        start = Start(f"provider:{provider.pk}:{lives + 1}", {"provider_id": provider.pk})
+    for provider in silent:
+        start = Start(f"provider:{provider.pk}:{lives[provider.pk] + 1}", {"provider_id": provider.pk})
         started += len(runs_start(flow=HEARTBEAT, starts=[start], organization_id=provider.organization_id))
     return started

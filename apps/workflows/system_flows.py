@@ -6,7 +6,7 @@ nothing happens: it wakes when somebody tells it something, and now and then to 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -187,16 +187,18 @@ def lives_start() -> int:
 
 @transaction.atomic
 def _lives_start(agent_ids: Iterable[int]) -> list[Run]:
+    teams: defaultdict[Project, list[int]] = defaultdict(list)
+    for agent in Agent.objects.filter(pk__in=list(agent_ids)).select_related("project").order_by("pk"):
+        teams[agent.project].append(agent.pk)
     started: list[Run] = []
-    agents = Agent.objects.filter(pk__in=list(agent_ids)).select_related("project").order_by("pk")
-    for agent in agents:
-        before = Run.objects.filter(flow=LIFE, key__startswith=_life_key(agent.pk, "")).count()
-        start = Start(_life_key(agent.pk, before + 1), {"agent_id": agent.pk})
+    for project, team in teams.items():
+        lived = Run.objects.filter(flow=LIFE, project_id=project.pk)
+        lives = Counter(lived.values_list("input__agent_id", flat=True))
         started += runs_start(
             flow=LIFE,
-            starts=[start],
-            organization_id=agent.project.organization_id,
-            project_id=agent.project_id,
+            starts=[Start(_life_key(pk, lives[pk] + 1), {"agent_id": pk}) for pk in team],
+            organization_id=project.organization_id,
+            project_id=project.pk,
         )
     return started
 

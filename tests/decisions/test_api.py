@@ -14,7 +14,7 @@ from apps.decisions.models import Decision
 from apps.decisions.services import decision_cancel, decision_decide, decision_request
 from apps.engine.models import Run, Signal
 from tests.silence import nobody_reacts
-from tests.world import World, world_build
+from tests.world import World, client_of, world_build
 
 __all__ = ["nobody_reacts"]
 pytestmark = [pytest.mark.usefixtures("nobody_reacts"), pytest.mark.django_db]
@@ -27,17 +27,9 @@ def world() -> World:
     return world_build("acme", rows=1)
 
 
-def login(world: World, name: str, role: str) -> Client:
-    user = User.objects.create_user(username=name)
-    membership_set(user=user, organization=world.organization, role=role)
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def ann(world: World) -> Client:
-    return login(world, "ann", Role.USER)
+    return client_of(world, Role.USER, "ann")
 
 
 def send(client: Client, address: str, method: str = "post", **body: Any) -> Any:
@@ -205,7 +197,7 @@ def test_put_and_decide_answer_and_the_run_that_waits_is_told(ann: Client, world
 def test_who_comes_second_hears_who_decided_what(ann: Client, world: World) -> None:
     decision = world.decisions[0]
     assert send(ann, one(decision, "/decide"), choice="hash").status_code == 200
-    late = send(login(world, "bob", Role.USER), one(decision, "/decide"), choice="drop")
+    late = send(client_of(world, Role.USER, "bob"), one(decision, "/decide"), choice="drop")
     assert late.status_code == 409
     body = late.json()
     assert (body["error"], body["code"]) == ("This decision was answered already.", "conflict")
@@ -226,7 +218,7 @@ def test_answers_that_make_no_sense_are_refused(ann: Client, world: World) -> No
 
 def test_an_administrator_speaks_for_an_agent_with_its_authority_only(ann: Client, world: World) -> None:
     name = world.agent.name
-    boss = login(world, "boss", Role.ADMIN)
+    boss = client_of(world, Role.ADMIN, "boss")
     plan = decision_request(project=world.project, question="Plan?", kind=Decision.Kind.PLAN)
     routine = decision_request(project=world.project, question="Name?")
     assert send(ann, one(routine, "/decide"), decision="x", decider_id=name).status_code == 403
@@ -241,7 +233,7 @@ def test_an_administrator_speaks_for_an_agent_with_its_authority_only(ann: Clien
 
 def test_viewers_look_on_and_strangers_see_nothing(world: World) -> None:
     decision = world.decisions[0]
-    viewer = login(world, "vic", Role.VIEWER)
+    viewer = client_of(world, Role.VIEWER, "vic")
     assert viewer.get(one(decision)).status_code == 200
     for address in (one(decision, "/decide"), one(decision, "/votes"), LIST):
         refused = send(viewer, address, decision="hash")
@@ -274,9 +266,9 @@ def test_votes_are_cast_changed_and_counted(ann: Client, world: World) -> None:
     assert (tally["missing"], tally["leader"]) == (["user-bob"], "a")
     for wrong in ({"choice": "c"}, {"choice": "a", "confidence": 2}, {"choice": "a", "confidence": "x"}, {}):
         assert send(ann, one(decision, "/votes"), **wrong).status_code == 400, wrong
-    assert send(login(world, "eve", Role.USER), one(decision, "/votes"), choice="a").status_code == 403
+    assert send(client_of(world, Role.USER, "eve"), one(decision, "/votes"), choice="a").status_code == 403
     assert send(ann, one(decision, "/decide"), decision="a").status_code == 409
-    ending = send(login(world, "bob", Role.USER), one(decision, "/votes"), choice="a").json()["decision"]
+    ending = send(client_of(world, Role.USER, "bob"), one(decision, "/votes"), choice="a").json()["decision"]
     assert (ending["state"], ending["decision"], ending["decided_by"]) == ("decided", "a", "votes")
     assert [row["choice"] for row in ann.get(one(decision, "/votes")).json()] == ["a", "a"]
     assert send(ann, one(decision, "/votes"), choice="b").status_code == 409

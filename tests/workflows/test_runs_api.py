@@ -10,8 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import Role, User
-from apps.accounts.services import membership_set
+from apps.accounts.models import Role
 from apps.core.errors import Unavailable
 from apps.engine import doorbell, runner
 from apps.engine.flow import FLOWS, Flow, Handle, Retry, answers, call, step, wait_for
@@ -19,7 +18,7 @@ from apps.engine.models import Run, Signal
 from apps.engine.services import run_start
 from apps.events.models import Event
 from tests.engine.flows import note, notes
-from tests.world import World, run_add, world_build
+from tests.world import World, client_of, run_add, world_build
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,14 +34,6 @@ def rings() -> Iterator[list[int]]:
 @pytest.fixture
 def world() -> World:
     return world_build("acme", rows=0)
-
-
-def client_of(world: World, role: str = Role.USER, name: str = "ann") -> Client:
-    user = User.objects.create_user(username=name)
-    membership_set(user=user, organization=world.organization, role=role)
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

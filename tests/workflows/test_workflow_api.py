@@ -14,7 +14,6 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import Role, User
-from apps.accounts.services import membership_set
 from apps.agents.persona_services import personas_sync
 from apps.core.errors import Conflict
 from apps.engine.models import Run
@@ -27,7 +26,7 @@ from apps.workflows.models import WorkflowDefinition, WorkflowExecution, Workflo
 from apps.workflows.transfer import graph_yaml
 from tests.admin_battery import AdminBattery, page, superuser
 from tests.workflows.test_graph_reading import MINIMAL, changed
-from tests.world import World, bead_add, world_build
+from tests.world import World, bead_add, client_of, world_build
 
 __all__ = ["superuser"]
 
@@ -64,17 +63,9 @@ def walk_add(world: World, bead: Any, **fields: Any) -> WorkflowExecution:
     return execution
 
 
-def client_of(world: World, role: str = Role.ADMIN, name: str = "ann") -> Client:
-    user = User.objects.create_user(username=name)
-    membership_set(user=user, organization=world.organization, role=role)
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def client(world: World) -> Client:
-    return client_of(world)
+    return client_of(world, Role.ADMIN)
 
 
 def call(client: Client, method: str, address: str, body: Any = None, status: int = 200) -> Any:
@@ -155,7 +146,7 @@ def test_the_built_in_ones_stay_as_they_are(client: Client) -> None:
 
 def test_another_tenant_finds_nothing_and_a_viewer_only_reads(world: World) -> None:
     definition = WorkflowDefinition.objects.get()
-    stranger = client_of(world_build("other", rows=0), name="eve")
+    stranger = client_of(world_build("other", rows=0), Role.ADMIN, "eve")
     for method in ("get", "put", "delete"):
         call(stranger, method, f"/workflows/wf-{definition.pk}", changed(), 404)
     call(stranger, "post", "/workflows", {"yaml": MINIMAL, "project_id": world.project.pk}, 404)

@@ -13,6 +13,7 @@ class SignalForm(forms.Form):
     name = forms.CharField(max_length=SIGNAL_CHARS, help_text="What the run waits for, if it waits.")
     content = forms.JSONField(
         label="Data",
+        initial=dict,
         required=False,
         widget=forms.Textarea(attrs={"rows": 6}),
         help_text="A JSON object, or nothing.",

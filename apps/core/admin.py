@@ -17,6 +17,8 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from apps.core.errors import LoomError
+from apps.core.models import IdempotentRequest
+from apps.core.tenancy import visible_to
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -33,6 +35,7 @@ admin.site.index_title = "Operate Loom"
 
 INLINE_ROWS = 200
 SHOWN_CHARS = 20_000
+BY_PROJECT = ("project", admin.RelatedOnlyFieldListFilter)
 
 
 def tenant_rows(rows: QuerySet[Any], user: Any, path: str = "") -> QuerySet[Any]:
@@ -40,7 +43,7 @@ def tenant_rows(rows: QuerySet[Any], user: Any, path: str = "") -> QuerySet[Any]
     if user.is_superuser:
         return rows
     if path:
-        return rows.filter(**{f"{path}__in": user.memberships.values("organization_id")})
+        return visible_to(user, rows, path)
     scoped: QuerySet[Any] = rows.for_user(user)  # type: ignore[attr-defined]
     return scoped
 
@@ -68,11 +71,55 @@ class TenantMixin:
             kwargs.setdefault("queryset", admin.site.get_model_admin(model).get_queryset(request))
 
 
-class TenantAdmin(TenantMixin, ModelAdmin):
-    """Base of every admin page. Rows are changed by services, so nothing is deleted from here."""
+def linked(name: str, page: str) -> Callable[[Any, Any], str]:
+    """A column with what a foreign key or a plain id names, as a link to its page."""
+    key = name.removesuffix("_id")
 
-    class Media:
-        css = {"all": ["css/admin.css"]}
+    @admin.display(description=key.replace("_", " "), ordering=name)
+    def shown(_: Any, row: Any) -> str:
+        if (pk := getattr(row, name)) is None:
+            return "-"
+        text = row._state.fields_cache.get(key) or pk
+        return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[pk]), text)
+
+    return shown
+
+
+class LinkedIds:
+    """Columns for the ids that many models have."""
+
+    organization_link = linked("organization_id", "accounts_organization")
+    user_link = linked("user_id", "accounts_user")
+    project_link = linked("project_id", "projects_project")
+    bead_link = linked("bead_id", "beads_bead")
+    agent_link = linked("agent_id", "agents_agent")
+    session_link = linked("session_id", "agents_session")
+    claim_link = linked("claim_id", "agents_claim")
+    decision_link = linked("decision_id", "decisions_decision")
+    run_link = linked("run_id", "engine_run")
+    call_link = linked("call_id", "providers_call")
+    provider_link = linked("provider_id", "providers_provider")
+    event_link = linked("event_id", "events_event")
+
+
+def apply_each(
+    page: ModelAdmin, request: HttpRequest, rows: Iterable[Any], call: Callable[[Any], object], done: str
+) -> None:
+    """Call a service for each row; say how many succeeded and why the others did not."""
+    succeeded = 0
+    for row in rows:
+        try:
+            call(row)
+        except LoomError as error:
+            page.message_user(request, error.told, messages.ERROR)
+        else:
+            succeeded += 1
+    if succeeded:
+        page.message_user(request, f"{succeeded} {done}.", messages.SUCCESS)
+
+
+class TenantAdmin(TenantMixin, LinkedIds, ModelAdmin):
+    """Base of every admin page. Rows are changed by services, so nothing is deleted from here."""
 
     change_form_template = "admin/record.html"
     list_per_page = 50
@@ -84,6 +131,10 @@ class TenantAdmin(TenantMixin, ModelAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """May run actions on rows that nobody may edit by hand."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
+    def view_on_site(self, obj: Any) -> str | None:
+        """Where people see this row."""
+        return None
 
     def offered_actions(self, obj: Any) -> Iterable[str]:
         """Names of the actions that make sense for this row; they become buttons on its page."""
@@ -118,23 +169,13 @@ class TenantAdmin(TenantMixin, ModelAdmin):
         try:
             return super().changeform_view(request, *args, **kwargs)
         except LoomError as error:  # a service refused what the form allowed
-            self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
+            self.message_user(request, error.told, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
     def apply_each(
         self, request: HttpRequest, rows: Iterable[Any], call: Callable[[Any], object], done: str
     ) -> None:
-        """Call a service for each row; say how many succeeded and why the others did not."""
-        succeeded = 0
-        for row in rows:
-            try:
-                call(row)
-            except LoomError as error:
-                self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
-            else:
-                succeeded += 1
-        if succeeded:
-            self.message_user(request, f"{succeeded} {done}.", messages.SUCCESS)
+        apply_each(self, request, rows, call, done)
 
 
 class HistoryAdmin(TenantAdmin):
@@ -176,6 +217,22 @@ class HistoryInline(TabularInline):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(IdempotentRequest)
+class IdempotentRequestAdmin(HistoryAdmin):
+    """Answers that are kept for a day; what they said may be secret, and is not shown."""
+
+    list_display = ["key", "user_link", "status", "location", "locked_until", "expires_at"]
+    list_filter = ["status", ("status", admin.EmptyFieldListFilter)]
+    search_fields = ["key", "location", "=user_id"]
+    date_hierarchy = "expires_at"
+    ordering = ["-id"]
+    fields = ["key", "user_link", "fingerprint", "status", "location", "locked_until", "expires_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = IdempotentRequest.objects.defer("body")
+        return rows if request.user.is_superuser else rows.filter(user_id=request.user.pk or 0)
 
 
 def actor_of(request: HttpRequest) -> str:

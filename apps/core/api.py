@@ -31,7 +31,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, RequestDataTooBig):
         error = TooLarge("The body of the request is too large.")
     if isinstance(error, LoomError):
-        return Response(error.body(), status=error.status)
+        seconds = error.details.get("retry_after")
+        return Response(
+            error.body(), status=error.status, headers={"Retry-After": str(seconds)} if seconds else None
+        )
     response = drf_exception_handler(error, context)
     if response is None:
         return None

@@ -6,6 +6,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from apps.core.origin import request_id_of
+
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -28,7 +30,7 @@ class BoundedBodies:
             await self._application(scope, receive, send)
             return
         if _announced(scope) > self._limit:
-            await self._refuse(send)
+            await self._refuse(scope, send)
             return
         came, answering = 0, False
 
@@ -49,12 +51,17 @@ class BoundedBodies:
             await self._application(scope, counted, noted)
         except TooLong:
             if not answering:
-                await self._refuse(send)
+                await self._refuse(scope, send)
 
-    async def _refuse(self, send: Send) -> None:
+    async def _refuse(self, scope: Scope, send: Send) -> None:
         sentence = f"A request may have {self._limit:,} bytes at most."
         body = json.dumps({"error": sentence, "code": "too_large", "details": {}}).encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        given = dict(scope.get("headers", ())).get(b"x-request-id", b"").decode("latin-1")
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"connection", b"close"),
+            (b"x-request-id", request_id_of(given).encode()),
+        ]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

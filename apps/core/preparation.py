@@ -62,6 +62,13 @@ def database_prepare() -> None:
         ) from error
 
 
+def house_furnish() -> None:
+    """Bring in what comes with Loom itself, such as its personas, new or changed."""
+    for path in settings.LOOM_FURNISH:
+        furnish: Callable[[], object] = import_string(path)
+        furnish()
+
+
 def admin_prepare() -> str | None:
     """The password of the administrator this call created; None if there was one already."""
     create: Callable[[], str | None] = import_string(settings.LOOM_FIRST_START)

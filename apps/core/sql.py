@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from apps.core.together import Sent, driver_cursor, flush, send, takes_part
 
 MAX_VALUES = 20_000  # of one statement; SQLite takes 32,766, PostgreSQL 65,535
 
@@ -37,22 +39,13 @@ def direct() -> Iterator[Any]:
     listens to the queries of this thread (a step, a test, DEBUG) it is Django's.
     """
     connection: Any = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor != "postgresql" or connection.execute_wrappers or connection.queries_logged:
+    if not takes_part(connection):
         with connection.cursor() as cursor:
             yield cursor
         return
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors:
-        yield _driver().Cursor(connection.connection)
-
-
-@cache
-def _driver() -> Any:
-    import psycopg  # noqa: PLC0415 - not where SQLite is used
-
-    return psycopg
+    flush()
+    with driver_cursor(connection) as cursor:
+        yield cursor
 
 
 def insert(row: models.Model) -> None:
@@ -79,10 +72,12 @@ def _insert(how: _Insertion, rows: Sequence[models.Model]) -> None:
         for field, adapt in zip(how.fields, columns, strict=True)
         for value in (field.pre_save(row, True),)
     ]
-    with direct() as cursor:
-        cursor.execute(how.head + ", ".join([how.group] * len(rows)) + how.tail, values)
-        keys = cursor.fetchall()
-    for row, (key,) in zip(rows, keys, strict=True):
+    statement = how.head + ", ".join([how.group] * len(rows)) + how.tail
+    send(statement, values, then=partial(_note_keys, rows))
+
+
+def _note_keys(rows: Sequence[models.Model], inserted: Sent) -> None:
+    for row, (key,) in zip(rows, inserted.rows, strict=True):
         row.pk = key
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
@@ -108,12 +103,9 @@ def _adapter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
     return None
 
 
-def execute(statement: str, values: Iterable[Any]) -> int:
-    """Run a writing statement; how many rows it touched. Moments are given as they are."""
-    connection = connections[DEFAULT_DB_ALIAS]
-    with direct() as cursor:
-        cursor.execute(statement, _adapted(values, connection))
-        return _count(cursor)
+def execute(statement: str, values: Iterable[Any]) -> Sent:
+    """Run a writing statement, maybe together with others. Moments are given as they are."""
+    return send(statement, _adapted(values, connections[DEFAULT_DB_ALIAS]))
 
 
 def execute_all(statement: str, rows: Iterable[Iterable[Any]]) -> int:
@@ -121,7 +113,7 @@ def execute_all(statement: str, rows: Iterable[Iterable[Any]]) -> int:
     connection = connections[DEFAULT_DB_ALIAS]
     with direct() as cursor:
         cursor.executemany(statement, [_adapted(values, connection) for values in rows])
-        return _count(cursor)
+        return int(cursor.rowcount)
 
 
 def _adapted(values: Iterable[Any], connection: BaseDatabaseWrapper) -> list[Any]:
@@ -129,5 +121,40 @@ def _adapted(values: Iterable[Any], connection: BaseDatabaseWrapper) -> list[Any
     return [adapt(value) if isinstance(value, datetime) else value for value in values]
 
 
-def _count(cursor: Any) -> int:
-    return int(cursor.rowcount)
+class Rfc3339(models.Func):
+    """A moment as the text that APIs send, made by the database: reading one into Python takes longer."""
+
+    output_field = models.TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="REPLACE(%(expressions)s, ' ', 'T') || 'Z'", **context
+        )
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        form = """TO_CHAR(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+        return self.as_sql(compiler, connection, template=form, **context)
+
+
+class JsonObject(models.Func):
+    """An object of these expressions as JSON text, made by the database."""
+
+    output_field = models.TextField()
+
+    def __init__(self, **members: Any) -> None:
+        self._names = tuple(members)
+        super().__init__(*members.values())
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **_: Any
+    ) -> Any:
+        is_postgresql = connection.vendor == "postgresql"
+        parts, parameters = [], list[Any]()
+        for name, expression in zip(self._names, self.get_source_expressions(), strict=True):
+            sql, values = compiler.compile(expression)
+            if isinstance(expression.output_field, models.JSONField) and not is_postgresql:
+                sql = f"JSON({sql})"
+            parts.append(f"'{name}', {sql}")
+            parameters += values
+        made = ", ".join(parts)
+        return f"JSON_BUILD_OBJECT({made})::text" if is_postgresql else f"JSON_OBJECT({made})", parameters

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: requests, runs and calls to models; nothing at all without an OTLP endpoint.
+"""Traces by OpenTelemetry: requests, runs, calls to models, jobs; nothing at all without an OTLP endpoint.
 
 The standard variables apply: OTEL_EXPORTER_OTLP_ENDPOINT switches it on. All work on one bead is one trace.
 """
@@ -43,6 +43,8 @@ def telemetry_start(service: str) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": f"loom-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    with span("start"):  # so that restarts can be seen, and that a process is traced at all
+        pass
 
 
 @contextmanager

@@ -31,3 +31,22 @@ def test_compose_has_no_secret_of_its_own(services: dict[str, Any]) -> None:
     environment = services["web"]["environment"]
     assert environment["LOOM_SECRET_KEY"].startswith("${LOOM_SECRET_KEY:?")
     assert "${POSTGRES_PASSWORD:?" in environment["DATABASE_URL"]
+
+
+def test_what_watches_is_optional_and_reached_from_this_machine_only(services: dict[str, Any]) -> None:
+    always = {*read_procfile(ROOT / "Procfile"), "postgres", "redis", "prepare"}
+    for name in services.keys() - always:
+        assert services[name]["profiles"] == ["watching"]
+        assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
+        for mount in services[name].get("volumes", []):
+            if mount.startswith("./"):
+                assert (ROOT / mount.partition(":")[0]).is_file(), mount
+    assert services["web"]["environment"]["LOOM_METRICS_TOKEN"] == "${LOOM_METRICS_TOKEN:-}"
+
+
+def test_prometheus_asks_a_host_that_loom_answers_to(services: dict[str, Any]) -> None:
+    scrape = yaml.safe_load((ROOT / "watching/prometheus.yml").read_text())["scrape_configs"][0]
+    (target,) = scrape["static_configs"][0]["targets"]
+    assert target.partition(":")[0] in services["web"]["environment"]["LOOM_ALLOWED_HOSTS"].split(",")
+    secret = scrape["authorization"]["credentials_file"].removeprefix("/run/secrets/")
+    assert services["prometheus"]["secrets"] == [secret]

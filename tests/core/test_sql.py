@@ -88,8 +88,8 @@ def test_statements_say_how_many_rows_they_touched() -> None:
         Organization.objects.create(name=name, slug=name)
     change = "UPDATE accounts_organization SET name = %s WHERE slug = %s"
 
-    assert sql.execute(change, ["A", "a"]) == 1
-    assert sql.execute(change, ["A", "nobody"]) == 0
+    assert sql.execute(change, ["A", "a"]).count == 1
+    assert sql.execute(change, ["A", "nobody"]).count == 0
     assert sql.execute_all(change, [["B", "b"], ["C", "c"], ["D", "d"]]) == 2
     assert sorted(Organization.objects.values_list("name", flat=True)) == ["A", "B", "C"]
 

@@ -8,14 +8,21 @@ import socket
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from functools import partial
+from http.cookiejar import CookieJar
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
+from redis import Redis
+from rq import Queue
 
+from apps.core.broker import socket_path
+from tests.core.collector import collecting
 from tests.core.processes import Running, is_alive, wait_until
+from tests.templates import sqlite_copy
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
 
@@ -30,6 +37,13 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     leftover.clean()
 
 
+@pytest.fixture
+def migrated(data_dir: Path) -> Path:
+    """A data directory whose database has its tables, as after a first start."""
+    sqlite_copy(data_dir / "loom.sqlite3")
+    return data_dir
+
+
 def up(data_dir: Path, **environment: str) -> Running:
     loom = Running(data_dir, **environment)
     loom.wait_for(f"Loom is ready at http://localhost:{loom.port}")
@@ -39,6 +53,19 @@ def up(data_dir: Path, **environment: str) -> Running:
 def get(loom: Running, path: str) -> tuple[int, str]:
     with urllib.request.urlopen(f"http://127.0.0.1:{loom.port}{path}", timeout=10) as answer:
         return answer.status, answer.read().decode()
+
+
+def as_admin(loom: Running, path: str) -> str:
+    """A page as the administrator of the first start sees it."""
+    web = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies := CookieJar()))
+    base = f"http://127.0.0.1:{loom.port}"
+    web.open(f"{base}/login/", timeout=30).read()
+    token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
+    (password,) = PASSWORD.findall(loom.text)
+    said = {"username": "admin", "password": password, "csrfmiddlewaretoken": token}
+    web.open(f"{base}/login/", urlencode(said).encode(), timeout=30).read()
+    text: str = web.open(base + path, timeout=30).read().decode()
+    return text
 
 
 def processes(loom: Running) -> dict[str, int]:
@@ -62,15 +89,26 @@ def test_it_serves_and_ends_without_a_trace_and_shows_the_password_only_once(dat
     assert "Traceback" not in loom.text
     wait_until(lambda: not loom.others(), seconds=10, what="nothing is left")
 
-    again = up(data_dir)
-    assert get(again, "/api/v1/health")[0] == 200
-    assert PASSWORD.findall(again.text) == []
-    assert again.end(signal.SIGTERM) == 0
+    with collecting() as collector:
+        again = up(data_dir, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="200")
+        assert get(again, "/api/v1/health")[0] == 200
+        assert PASSWORD.findall(again.text) == []
+        with Redis(unix_socket_path=str(socket_path(data_dir))) as broker:
+            Queue("default", connection=broker).enqueue("time.time")
+        for service, name in (
+            ("loom-web", "GET api/v1/health"),
+            ("loom-worker", "start"),
+            ("loom-beat", "send engine.sweep"),
+            ("loom-jobs", "job time.time"),
+        ):
+            told = partial(collector.has, service, name)
+            wait_until(told, what=f"{name} of {service}")
+        assert again.end(signal.SIGTERM) == 0
     wait_until(lambda: not again.others(), seconds=10, what="nothing is left")
 
 
-def test_killing_it_leaves_nothing_and_killing_a_worker_only_restarts_that(data_dir: Path) -> None:
-    loom = up(data_dir)
+def test_killing_it_leaves_nothing_and_killing_a_worker_only_restarts_that(migrated: Path) -> None:
+    loom = up(migrated)
     wait_until(lambda: {"web", "worker", "beat", "jobs"} <= set(processes(loom)))
     before = processes(loom)
     os.kill(before["worker"], signal.SIGKILL)
@@ -81,9 +119,13 @@ def test_killing_it_leaves_nothing_and_killing_a_worker_only_restarts_that(data_
     wait_until(lambda: not loom.others(), seconds=10, what="nothing is left")
 
 
-def test_periodic_tasks_reach_the_worker(data_dir: Path) -> None:
-    loom = up(data_dir, LOOM_QUEUE_LOG_LEVEL="INFO")
+def test_periodic_tasks_reach_the_worker(migrated: Path) -> None:
+    loom = up(migrated, LOOM_QUEUE_LOG_LEVEL="INFO")
     loom.wait_for(r"(?m)^worker \|.*engine\.sweep\[.*succeeded")
+    page = as_admin(loom, "/admin/engine/run/machinery/")
+    assert "Embedded, version" in page
+    assert "answered within" in page, "the worker says so itself"
+    assert "engine-sweep" in page
     assert loom.end(signal.SIGINT) == 0
 
 

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
+from apps.core.telemetry import telemetry_start
+
 
 class Beat(beat_program.Beat):
     """Saves the schedule when it has come to its end, not before."""
@@ -34,4 +36,5 @@ class Command(BaseCommand):
         current_app.loader.import_default_modules()
 
     def handle(self, *args: object, **options: object) -> None:
+        telemetry_start("beat")
         Beat(app=current_app, loglevel="INFO", quiet=True).run()

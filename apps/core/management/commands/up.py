@@ -33,7 +33,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("Loom has stopped.")
         except LoomError as error:
-            raise CommandError(f"{error} {error.hint}".strip(), returncode=2) from error
+            raise CommandError(error.told, returncode=2) from error
 
     def _run(self, supervisor: Supervisor) -> None:
         is_announced = False

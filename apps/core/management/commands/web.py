@@ -9,8 +9,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
-from apps.core.telemetry import telemetry_start
-
 # An open event stream never ends by itself; its reader comes back with Last-Event-ID.
 GRACE_SECONDS = 2
 
@@ -24,12 +22,14 @@ class Command(BaseCommand):
         importlib.import_module(settings.ROOT_URLCONF)
 
     def handle(self, *args: object, **options: object) -> None:
-        telemetry_start("web")
         uvicorn.run(
-            settings.ASGI_APPLICATION.replace(".application", ":application"),
+            settings.ASGI_APPLICATION.replace(".application", ":started"),
+            factory=True,
+            workers=settings.LOOM_WEB_PROCESSES,
             host=settings.LOOM_HOST,
             port=settings.LOOM_PORT,
             lifespan="off",
+            proxy_headers=False,  # LOOM_PROXIES says whom to believe
             log_config=None,
             access_log=False,
             server_header=False,

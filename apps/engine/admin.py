@@ -22,13 +22,17 @@ from apps.core.admin import (
     shown_json,
     shown_text,
 )
+from apps.core.asking_admin import asks
 from apps.core.errors import LoomError
+from apps.engine.clock_admin import ClockAdmin
 from apps.engine.forms import SignalForm
+from apps.engine.machinery_admin import machinery_view
 from apps.engine.models import Run, Signal, Step
 from apps.engine.services import run_cancel, run_pause, run_resume, run_retry, run_signal
 from apps.engine.timeline import run_timeline
 from apps.engine.words import row_shown
 
+__all__ = ["ClockAdmin"]  # registered by being imported
 BEFORE = re.compile(r"\d{1,9}")  # the number of a step
 
 
@@ -41,6 +45,8 @@ class RunAdmin(HistoryAdmin):
         "key",
         "flow",
         "status",
+        "project_link",
+        "bead_link",
         "waits_for",
         "attempts",
         "wake_at",
@@ -64,9 +70,9 @@ class RunAdmin(HistoryAdmin):
         "output_shown",
         "parent_link",
         "children_link",
-        "organization_id",
-        "project_id",
-        "bead_id",
+        "organization_link",
+        "project_link",
+        "bead_link",
         "attempts",
         "lease_owner",
         "lease_until",
@@ -78,6 +84,9 @@ class RunAdmin(HistoryAdmin):
         "created_at",
         "ended_at",
     ]
+
+    def view_on_site(self, obj: Run) -> str:
+        return reverse("run", args=[obj.pk])
 
     def offered_actions(self, obj: Run) -> Iterable[str]:
         if obj.status == Run.Status.FAILED:
@@ -93,7 +102,12 @@ class RunAdmin(HistoryAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.signal_view)
-        return [path("<int:run_id>/signal/", view, name="engine_run_signal"), *super().get_urls()]
+        machines = self.admin_site.admin_view(machinery_view)
+        return [
+            path("<int:run_id>/signal/", view, name="engine_run_signal"),
+            path("machinery/", machines, name="engine_machinery"),
+            *super().get_urls(),
+        ]
 
     def signal_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self.get_queryset(request).filter(pk=run_id).first()
@@ -105,7 +119,7 @@ class RunAdmin(HistoryAdmin):
                 said = form.cleaned_data
                 run_signal(run_id=run.pk, name=said["name"], data=said["content"], actor=actor_of(request))
             except LoomError as error:
-                self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
+                self.message_user(request, error.told, messages.ERROR)
             else:
                 self.message_user(request, "The run has been told.", messages.SUCCESS)
             return HttpResponseRedirect(admin_url(run))
@@ -136,7 +150,11 @@ class RunAdmin(HistoryAdmin):
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self._each(request, queryset, run_resume, "will go on")
 
-    @admin.action(description="Cancel selected runs", permissions=["operate"])
+    @asks(
+        "Cancel selected runs",
+        what="Each ends at its next step, with the runs it began, and cannot be resumed. What it has"
+        " done stays; a bead it worked on goes back to those that wait.",
+    )
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self._each(request, queryset, run_cancel, "asked to stop at the next step")
 
@@ -174,9 +192,8 @@ class OfRunAdmin(HistoryAdmin):
     organization_path = "run__organization_id"
     list_select_related = ["run"]
 
-    @admin.display(description="run", ordering="run_id")
-    def run_link(self, row: Any) -> str:
-        return link_to(row.run)
+    def view_on_site(self, obj: Any) -> str:
+        return reverse("run", args=[obj.run_id])
 
 
 @admin.register(Step)

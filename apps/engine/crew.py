@@ -1,6 +1,6 @@
 """The crew: a worker's threads that advance runs, in the order in which they were rung for.
 
-Celery's messages only tell it which runs to look at. Of many that come together a few are taken up at a time,
+Celery's messages only tell it which runs to look at. Of many that come together a few are worked on at once,
 until each talks to the outside world: the first is on its way long before the last has begun, and the last
 waits no longer than if all of them had fought for the processor.
 """
@@ -18,7 +18,7 @@ from django.db import Error, close_old_connections, connection, connections
 
 from apps.engine import doorbell, leases, runner
 from apps.engine.lending import borrow_here, close_idle, lend
-from apps.engine.pacing import PATIENCE_S, Lanes, paced
+from apps.engine.pacing import Lanes, paced
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Crew:
         self._busy = 0
         self._is_stopping = False
         self._changed = threading.Condition()
-        self._lanes = Lanes(self._changed)
+        self._lanes = Lanes()
         self._threads = [
             threading.Thread(target=self._work, name=f"crew-{number}", daemon=True) for number in range(size)
         ]
@@ -94,9 +94,8 @@ class Crew:
     def _next(self) -> int | None:
         with self._changed:
             while not self._is_stopping:
-                if self._waiting and self._lanes.free() > 0:
+                if self._waiting:
                     self._busy += 1
-                    self._lanes.enter()
                     return self._waiting.popleft()
-                self._changed.wait(PATIENCE_S if self._waiting else None)
+                self._changed.wait()
             return None

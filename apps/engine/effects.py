@@ -30,7 +30,7 @@ def perform(execution: Execution, seq: int, name: str, work: Callable[[], Any], 
             crashpoint("before_step_commit")
             return output
     crashpoint("before_step_commit")
-    execution.write_alone(seq, name, started=started, output=output)
+    execution.write_alone(seq, name, Step.Status.DONE, started=started, output=output)
     return output
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.core.together import Sent
 from apps.engine import doorbell, leases
 from apps.engine.errors import (
     Canceled,
@@ -143,18 +144,34 @@ class Execution:
         step_write(self.run, _row(seq, name, status, **fields))
 
     def hold_and_write(
-        self, seq: int, name: str, status: str, *, interruptible: bool = False, **fields: Any
-    ) -> bool:
-        """Both at once; False if neither was done: `hold` and `write` say why."""
+        self,
+        seq: int,
+        name: str,
+        status: str,
+        *,
+        once_held: Callable[[], None],
+        interruptible: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Both at once, maybe together with other statements; raises what `hold` and `write` raise."""
         _refuse_loose()
-        undisturbed = interruptible and not self.canceling
-        return step_write_held(self.run, _row(seq, name, status, **fields), undisturbed=undisturbed)
+        row = _row(seq, name, status, **fields)
 
-    def write_alone(self, seq: int, name: str, *, started: datetime, output: Any) -> None:
-        """Write the row of a finished step, with no transaction around it if nothing stands against that."""
-        row = _row(seq, name, Step.Status.DONE, started=started, output=output)
+        def look_closer(written: Sent) -> None:
+            if written.count != 1:
+                self.hold(interruptible=interruptible)
+            once_held()
+            if written.count != 1:
+                step_write(self.run, row)
+
+        undisturbed = interruptible and not self.canceling
+        step_write_held(self.run, row, undisturbed=undisturbed, then=look_closer)
+
+    def write_alone(self, seq: int, name: str, status: str, **fields: Any) -> None:
+        """Write the row of a step, with no transaction around it if nothing stands against that."""
+        row = _row(seq, name, status, **fields)
         with outages():
-            written = step_write_held(self.run, row, undisturbed=not self.canceling)
+            written = step_write_held(self.run, row, undisturbed=not self.canceling).count == 1
         if not written:
             with self.transaction(interruptible=True):
                 step_write(self.run, row)

@@ -25,7 +25,7 @@ from apps.engine.effects import perform
 from apps.engine.errors import Abandoned, Failure, Outage, StepFailed, Suspended, TimedOut, is_outage
 from apps.engine.execution import ENDED, Execution, current
 from apps.engine.models import ANY_CHILD, CHILD, Run, Signal, Step
-from apps.engine.pacing import under_way
+from apps.engine.pacing import outside
 from apps.engine.retrying import ONCE, Retry
 
 __all__ = [
@@ -136,9 +136,10 @@ def step(function: Callable[..., T], /, *, step_name: str = "", **kwargs: Any) -
 class Handle:
     """A step that talks to the outside world: its intent is written first, its result afterwards.
 
-    `key` names the step for ever, `attempt` counts from 1. Functions marked `@joins` call `begin` and
-    `finish` inside transactions of their own, so that what they write commits with the step; for others the
-    engine does. `is_abandoned` once the attempt took too long: nothing it does counts any more.
+    `key` names the step for ever, `attempt` counts from 1. Functions marked `@joins` call `begin` (or
+    `begin_alone`) and `finish` inside transactions of their own, so that what they write commits with the
+    step; for others the engine does. `is_abandoned` once the attempt took too long: nothing it does counts
+    any more.
     """
 
     def __init__(
@@ -173,6 +174,13 @@ class Handle:
             self._hold_and_write(Step.Status.RUNNING, interruptible=True)
             after_commit(self._note_begun)
 
+    def begin_alone(self) -> None:
+        """Record the intent where nothing else is written with it: one statement, a transaction by itself."""
+        fields = {"started": self._started, "attempt": self.attempt}
+        self._execution.write_alone(self._seq, self._name, Step.Status.RUNNING, **fields)
+        self._refuse_abandoned()
+        self._note_begun()
+
     def finish(self, output: Any) -> None:
         """Record the result, which must be JSON; must be inside a transaction."""
         self.output = storable(output)
@@ -204,21 +212,16 @@ class Handle:
     def _note_begun(self) -> None:
         """Only once it is committed: a transaction that failed has to be made up for by the next one."""
         self.began = True
-        under_way()
 
     def _refuse_abandoned(self) -> None:
         if self.is_abandoned:
             raise Abandoned
 
-    def _hold_and_write(self, status: str, *, interruptible: bool = False, **fields: Any) -> None:
+    def _hold_and_write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}
-        row = (self._seq, self._name, status)
-        written = self._execution.hold_and_write(*row, interruptible=interruptible, **fields)
-        if not written:
-            self._execution.hold(interruptible=interruptible)
-        self._refuse_abandoned()
-        if not written:
-            self._execution.write(*row, **fields)
+        self._execution.hold_and_write(
+            self._seq, self._name, status, once_held=self._refuse_abandoned, **fields
+        )
 
     def _write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}
@@ -272,8 +275,7 @@ def call(function: Callable[..., Any], /, *, retry: Retry = ONCE, step_name: str
 
 def _do(function: Callable[..., Any], handle: Handle, execution: Execution, kwargs: dict[str, Any]) -> None:
     if not getattr(function, "joins_transactions", False):
-        with execution.transaction():
-            handle.begin()
+        handle.begin_alone()
         crashpoint("after_intent")
     work = partial(function, handle, **kwargs)
     with execution.working():
@@ -285,9 +287,9 @@ def _do(function: Callable[..., Any], handle: Handle, execution: Execution, kwar
 
 
 def _in_time(handle: Handle, work: Callable[[], Any], seconds: float) -> Any:
-    under_way()  # the thread that says so itself is another one
     try:
-        return within(seconds, work, name=handle.key)
+        with outside():  # the attempt has a thread of its own
+            return within(seconds, work, name=handle.key)
     except TimedOut:
         if handle.abandon():
             raise

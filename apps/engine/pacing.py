@@ -1,45 +1,68 @@
-"""Pacing: of many runs that begin at once only a few compete for the processor, first come, first served."""
+"""Pacing: of a crew's many threads only a few compete for the processor, first come, first served.
+
+Python runs one thread at a time. When hundreds of them have something to do, most of the time goes into
+taking turns; so whoever works holds one of a few lanes, and leaves it while it waits for the world outside.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from apps.engine.lending import lend
 
 LANES = 2
-PATIENCE_S = 0.25  # a run that takes longer to get under way no longer holds others up
+PATIENCE_S = 0.25  # who waits for something without saying so no longer holds others up after that
 
 _here = threading.local()
 
 
 class Lanes:
-    """Places for runs that are being taken up; all calls but `leave` need the lock of `changed`."""
+    """Places for threads that work."""
 
-    def __init__(self, changed: threading.Condition, size: int = 0) -> None:
-        self._changed, self._size = changed, size or LANES
+    def __init__(self, size: int = 0) -> None:
+        self._size = size or LANES
+        self._lock = threading.Lock()
         self._until: dict[int, float] = {}  # thread -> when its place counts as free
+        self._queue: deque[tuple[int, threading.Lock]] = deque()
 
     def free(self) -> int:
         now = time.monotonic()
         return self._size - sum(until > now for until in self._until.values())
 
     def enter(self) -> None:
-        """The calling thread takes a place."""
-        self._until[threading.get_ident()] = time.monotonic() + PATIENCE_S
+        """Wait for a place behind those who came before, and take it."""
+        ticket = threading.Lock()
+        ticket.acquire()
+        with self._lock:
+            self._queue.append((threading.get_ident(), ticket))
+            self._admit()
+            ahead = len(self._queue)
+        # Somebody's patience may run out meanwhile; the further back, the longer others look after that.
+        while not ticket.acquire(timeout=PATIENCE_S * (1 + ahead / self._size)):
+            with self._lock:
+                self._admit()
 
     def leave(self) -> None:
-        """The calling thread gives its place to the next; again does no harm."""
-        with self._changed:
+        """Give the calling thread's place to the next; again does no harm."""
+        with self._lock:
             if self._until.pop(threading.get_ident(), None) is not None:
-                self._changed.notify()
+                self._admit()
+
+    def _admit(self) -> None:
+        while self._queue and self.free() > 0:
+            thread, ticket = self._queue.popleft()
+            self._until[thread] = time.monotonic() + PATIENCE_S
+            ticket.release()
 
 
 @contextmanager
 def paced(lanes: Lanes) -> Iterator[None]:
-    """In the block a run is advanced; its place is free again at `under_way`, or at the end."""
+    """In the block the thread works, in a lane while it is not `outside`."""
+    lanes.enter()
     _here.lanes = lanes
     try:
         yield
@@ -48,9 +71,16 @@ def paced(lanes: Lanes) -> Iterator[None]:
         lanes.leave()
 
 
-def under_way() -> None:
-    """This run waits for the outside world now: the next one may begin."""
+@contextmanager
+def outside() -> Iterator[None]:
+    """In the block the thread waits for the world outside: others may have its lane and its connection."""
     lanes: Lanes | None = getattr(_here, "lanes", None)
-    if lanes is not None:
-        lanes.leave()
-        lend()
+    if lanes is None:
+        yield
+        return
+    lanes.leave()
+    lend()
+    try:
+        yield
+    finally:
+        lanes.enter()

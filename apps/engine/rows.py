@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 
 from apps.core.sql import direct
+from apps.core.together import Sent, Then, send
 from apps.engine.models import Run
 
 # What may be claimed is what RunQuerySet.due says.
@@ -114,14 +115,12 @@ def step_write(run: Run, step: StepRow) -> None:
             )
 
 
-def step_write_held(run: Run, step: StepRow, *, undisturbed: bool = False) -> bool:
-    """The same and the lock of the run in one; False if there is a reason to look closer.
+def step_write_held(run: Run, step: StepRow, *, undisturbed: bool = False, then: Then | None = None) -> Sent:
+    """The same and the lock of the run in one; it counts 0 if there is a reason to look closer.
 
     Such as that the lease is over, that the step has ended or, if `undisturbed`, that somebody wants the run
     canceled or paused.
     """
     statement = WRITE_STEP_UNDISTURBED if undisturbed else WRITE_STEP_HELD
     lock = FOR_UPDATE if connection.features.has_select_for_no_key_update else ""
-    with direct() as cursor:
-        cursor.execute(statement.format(lock=lock), [*step.values(run), run.pk, run.fence])
-        return bool(cursor.rowcount == 1)
+    return send(statement.format(lock=lock), [*step.values(run), run.pk, run.fence], then=then)

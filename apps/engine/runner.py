@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
+from apps.core.logs import Subject, logs_about
 from apps.core.storable import storable
 from apps.core.telemetry import span
 from apps.engine import doorbell, leases
@@ -61,6 +62,7 @@ def advance(run_id: int) -> bool:
     story = f"bead:{run.bead_id}" if run.bead_id else run.key
     with (
         span(f"run {run.flow}", story=story, loom__run=run.key, loom__attempt=run.attempts),
+        logs_about(Subject(run.organization_id, run.project_id, run.bead_id)),
         executing(execution),
         leases.held(run.pk, run.fence),
     ):

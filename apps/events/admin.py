@@ -10,10 +10,19 @@ from apps.events.models import Event
 
 @admin.register(Event)
 class EventAdmin(HistoryAdmin):
-    list_display = ["id", "created_at", "kind", "subject", "actor", "project_id", "bead_id", "is_delivered"]
+    list_display = [
+        "id",
+        "created_at",
+        "kind",
+        "subject",
+        "actor",
+        "project_link",
+        "bead_link",
+        "is_delivered",
+    ]
     list_display_links = ["id", "kind"]
     list_filter = ["kind", ("delivered_at", admin.EmptyFieldListFilter)]
-    search_fields = ["kind", "subject", "actor"]
+    search_fields = ["kind", "subject", "actor", "address", "request_id", "credential"]
     date_hierarchy = "created_at"
     ordering = ["-id"]
     fields = [
@@ -21,10 +30,15 @@ class EventAdmin(HistoryAdmin):
         "created_at",
         "actor",
         "subject",
-        "organization_id",
-        "project_id",
-        "bead_id",
+        "organization_link",
+        "project_link",
+        "bead_link",
         "data_shown",
+        "user_link",
+        "credential",
+        "address",
+        "user_agent",
+        "request_id",
         "delivered_at",
         "attempts",
     ]

@@ -19,6 +19,9 @@ from django.utils import timezone
 
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
+from apps.core.masking import masker, scope_of
+from apps.core.origin import origin_current
+from apps.core.pubsub import publish
 from apps.core.sql import insert_all
 from apps.core.storable import storable, storable_text
 from apps.events.models import SUBJECT_CHARS, Event
@@ -26,6 +29,7 @@ from apps.events.models import SUBJECT_CHARS, Event
 Handler = Callable[[Event], None]
 GroupHandler = Callable[[list[Event]], None]
 
+CHANNEL = "events"  # on which readers of live streams are told that there are more
 SWEEP_AFTER = timedelta(seconds=10)
 MAX_ATTEMPTS = 12  # each waits twice as long as the one before: together more than five hours
 
@@ -91,13 +95,14 @@ def emit_all(facts: Iterable[Fact]) -> list[Event]:
         raise RuntimeError("An event emitted outside a transaction could outlive a failed change.")
     events = [_event(fact) for fact in facts]
     insert_all(events)
+    after_commit(publish, CHANNEL)
     if handled := [event for event in events if event.delivered_at is None]:
         after_commit(deliver_all, handled)
     return events
 
 
 def _event(fact: Fact) -> Event:
-    now = timezone.now()
+    now, origin = timezone.now(), origin_current()
     return Event(
         kind=fact.kind,
         organization_id=fact.organization_id,
@@ -105,7 +110,8 @@ def _event(fact: Fact) -> Event:
         bead_id=fact.bead_id,
         subject=storable_text(fact.subject)[:SUBJECT_CHARS],
         actor=storable_text(fact.actor)[:SUBJECT_CHARS],
-        data=storable(fact.data),
+        data=masker(scope_of(fact.project_id)).value(storable(fact.data)),
+        **(origin.fields() if origin else {}),
         created_at=now,
         delivered_at=None if _handlers.get(fact.kind) or _group_handlers.get(fact.kind) else now,
     )

@@ -20,12 +20,19 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Events of the organizations the user belongs to; those of none are for superusers only."""
         return visible_to(user, self, "organization_id")
 
+    def of_requests(self) -> EventQuerySet:
+        """The audit trail: what came from outside, by people or programs."""
+        return self.exclude(request_id="")
+
     def undelivered(self) -> EventQuerySet:
         return self.filter(delivered_at=None).order_by("id")
 
 
 class Event(models.Model):
-    """`organization_id` and `project_id` are plain ids: those tables stand above this one in the layers."""
+    """Appended, never changed but for its delivery, never deleted.
+
+    `organization_id` and `project_id` are plain ids: those tables stand above this one in the layers.
+    """
 
     kind = models.CharField(max_length=80)
     organization_id = models.BigIntegerField(null=True)
@@ -34,6 +41,12 @@ class Event(models.Model):
     subject = models.CharField(max_length=SUBJECT_CHARS, blank=True)
     actor = models.CharField(max_length=SUBJECT_CHARS, blank=True)
     data: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    # Of the request it came from (apps.core.origin); all empty where the platform did it by itself.
+    user_id = models.BigIntegerField(null=True)
+    credential = models.CharField(max_length=60, blank=True, help_text="session, login:<id> or key:<id>")
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -47,6 +60,9 @@ class Event(models.Model):
             models.Index(fields=["bead_id", "id"]),
             models.Index(fields=["kind", "id"]),
             models.Index(fields=["id"], condition=models.Q(delivered_at=None), name="event_undelivered"),
+            models.Index(
+                fields=["organization_id", "id"], condition=~models.Q(request_id=""), name="event_audit"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
-from django.db.models import Model
 from django.test import Client
 
 from apps.accounts.models import User
 from apps.core.admin import INLINE_ROWS
-from apps.engine.models import Run, Signal, Step
-from tests.admin_battery import AdminBattery, page, superuser, world
+from apps.engine.models import Run, Step
+from tests.admin_pages import page, superuser, world
 from tests.world import World, run_add, staff_build, world_build
 
 __all__ = ["superuser", "world"]
 
 
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Run, Step, Signal]
-    history: ClassVar[list[type[Model]]] = [Run, Step, Signal]
-
-
 def do(client: Client, action: str, run: Run) -> str:
     response = client.post(
         page(Run, "changelist"),
-        {"action": action, "index": "0", "_selected_action": run.pk, "_object": run.pk},
+        {"action": action, "index": "0", "_selected_action": run.pk, "_object": run.pk, "sure": "yes"},
         follow=True,
     )
     assert response.redirect_chain[-1][0] == page(Run, "change", run.pk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from apps.engine import leases, pacing, tasks
 from apps.engine.crew import Crew
 from apps.engine.flow import Handle, call, step
 from apps.engine.models import Run
-from apps.engine.pacing import Lanes, paced, under_way
+from apps.engine.pacing import Lanes, outside, paced
 from tests.engine.flows import fresh, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,6 +30,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.outside: list[int] = []
+        self.says_so = False  # whether who waits leaves its lane
         self.leave = threading.Event()
 
 
@@ -63,7 +65,8 @@ def visit(number: int) -> int:
 
 def go_outside(handle: Handle, number: int) -> int:
     stage.outside.append(number)
-    stage.leave.wait(SECONDS)
+    with pacing.outside() if stage.says_so else nullcontext():
+        stage.leave.wait(SECONDS)
     return number
 
 
@@ -128,6 +131,8 @@ def test_runs_get_under_way_in_the_order_of_their_rings(
     crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "LANES", 1)
+    monkeypatch.setattr(pacing, "PATIENCE_S", 30.0)  # on a busy machine a thread may get no time for long
+    stage.says_so = True
     runs = visits(8)
 
     crew(8).take([run.pk for run in reversed(runs)])
@@ -184,28 +189,47 @@ def test_without_a_crew_a_message_is_worked_on_where_it_came() -> None:
     assert all_done(runs)
 
 
-def test_lanes_are_free_again_when_a_run_is_under_way() -> None:
-    lanes = Lanes(threading.Condition(), size=1)
+def test_a_lane_is_free_while_its_thread_is_outside() -> None:
+    lanes = Lanes(size=1)
 
     with paced(lanes):
-        lanes.enter()
         assert lanes.free() == 0
-        under_way()
-        assert lanes.free() == 1
-        under_way()
-        assert lanes.free() == 1
-
-
-def test_a_run_that_never_gets_under_way_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "PATIENCE_S", 0.02)
-    lanes = Lanes(threading.Condition(), size=1)
-    lanes.enter()
-    assert lanes.free() == 0
-
-    time.sleep(0.03)
-
+        with outside():
+            assert lanes.free() == 1
+        assert lanes.free() == 0
     assert lanes.free() == 1
 
 
+def test_who_comes_back_waits_behind_those_who_came_before() -> None:
+    lanes, came = Lanes(size=1), list[int]()
+    lanes.enter()
+    visitors = [threading.Thread(target=_visit, args=(lanes, number, came)) for number in range(4)]
+
+    for number, visitor in enumerate(visitors):
+        visitor.start()
+        until(lambda number=number: len(lanes._queue) == number + 1)  # type: ignore[misc]
+    lanes.leave()
+    for visitor in visitors:
+        visitor.join()
+
+    assert came == [0, 1, 2, 3]
+
+
+def _visit(lanes: Lanes, number: int, came: list[int]) -> None:
+    with paced(lanes):
+        came.append(number)
+
+
+def test_who_waits_without_saying_so_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "PATIENCE_S", 0.02)
+    lanes = Lanes(size=1)
+    lanes.enter()
+    assert lanes.free() == 0
+
+    with paced(lanes):  # comes in although nobody has left
+        assert lanes.free() == 0
+
+
 def test_outside_of_a_crew_there_is_no_pacing() -> None:
-    under_way()
+    with outside():
+        pass

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
-from django.db.models import Model
 from django.test import Client
 
 from apps.accounts.models import User
 from apps.events.models import Event
-from tests.admin_battery import AdminBattery, page, superuser, world
+from tests.admin_pages import page, superuser, world
 from tests.world import World
 
 __all__ = ["superuser", "world"]
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Event]
-    history: ClassVar[list[type[Model]]] = [Event]
 
 
 @pytest.mark.django_db

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import Model, QuerySet
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
-from rest_framework.pagination import LimitOffsetPagination
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from apps.accounts.models import Organization
-from apps.accounts.permissions import READ, organizations_with, permission_of, permission_require
-from apps.core.api import query_number
+from apps.accounts.permissions import READ, organizations_with, permission_of, permission_require, rows_with
+from apps.core.api_conditions import ConditionalMixin
+from apps.core.api_lists import Filter, ListFilters, Listing, rows_asked
+from apps.core.api_once import OnceMixin
+from apps.core.api_pages import BareArrayPagination
 from apps.core.errors import BadInput, NotFound
+from apps.core.tenancy import project_path
 
 if TYPE_CHECKING:
     ViewSet = GenericViewSet[Any]
@@ -26,35 +29,16 @@ else:
 M = TypeVar("M", bound=Model)
 
 
-class BareArrayPagination(LimitOffsetPagination):
-    """Lists are bare arrays: the total stands in X-Total-Count, the neighboring pages in Link."""
-
-    default_limit = 100
-    max_limit = 1000
-
-    def get_limit(self, request: Request) -> int:
-        limit = query_number(request, "limit", default=self.default_limit, least=1)
-        return min(limit or self.default_limit, self.max_limit)
-
-    def get_offset(self, request: Request) -> int:
-        return query_number(request, "offset", default=0) or 0
-
-    def get_paginated_response(self, data: Any) -> Response:
-        links = {"next": self.get_next_link(), "prev": self.get_previous_link()}
-        headers = {"X-Total-Count": str(self.count)}
-        if link := ", ".join(f'<{address}>; rel="{name}"' for name, address in links.items() if address):
-            headers["Link"] = link
-        return Response(data, headers=headers)
-
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return schema
-
-
 def _follow(path: str, obj: Any) -> Any:
     return reduce(getattr, path.split("__"), obj)
 
 
-class TenantViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
+def _project_of(obj: Any, organization_path: str) -> Any:
+    path = project_path(type(obj), organization_path)
+    return _follow(path, obj) if path else None
+
+
+class TenantViewSet(OnceMixin, ConditionalMixin, ListModelMixin, RetrieveModelMixin, ViewSet):
     """List and retrieve rows of the person's organizations; what writes is added and calls services.
 
     A subclass sets `resource` (asked for is `<resource>:<read|write|delete>` by method, or what
@@ -65,18 +49,30 @@ class TenantViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
     permission_actions: dict[str, str] = {}
     organization_path = "project__organization_id"  # leads from a row to its organization's id
     pagination_class = BareArrayPagination
+    filter_backends = (ListFilters,)
+    filters: Mapping[str, Filter] | None = None  # what the list understands; None: this is not said yet
+    orderings: Mapping[str, str] = {}  # parameter -> field, of fields that are never null
+    search_fields: Collection[str] = ()
+    extra_parameters: Collection[str] = ()  # what the view reads from the query string itself
+    listings: Mapping[str, Listing] = {}  # the same of other actions that answer lists
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Without the organizations in which one's role may not read this."""
-        rows = super().filter_queryset(queryset)
+        """Without the organizations and shared projects in which one's role may not read this."""
+        rows: QuerySet[Any] = super().filter_queryset(queryset)
         user: Any = self.request.user
-        if user.is_superuser:
-            return rows
-        readable = organizations_with(user, f"{self.resource}:{READ}")
-        return rows.filter(**{f"{self.organization_path}__in": readable})
+        return rows_with(user, f"{self.resource}:{READ}", rows, self.organization_path)
+
+    def listed(self, rows: Any, bodies: Callable[[Any], Any]) -> Response:
+        """The answer to a list of what an object has, by what `listings` says of this action."""
+        if not isinstance(rows, list):
+            rows = rows_asked(self.request, rows, self)
+        return self.get_paginated_response(bodies(self.paginate_queryset(rows) or []))
 
     def organization_of(self, obj: Any) -> Any:
         return _follow(self.organization_path, obj)
+
+    def project_of(self, obj: Any) -> Any:
+        return _project_of(obj, self.organization_path)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -84,9 +80,10 @@ class TenantViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
         body: Any = self.request.data
         return dict(body)
 
-    def permission_check(self, organization_id: int) -> None:
-        """For writes: Forbidden unless the person may do what this request does in that organization."""
-        permission_require(self.request.user, permission_of(self, self.request.method), organization_id)
+    def permission_check(self, organization_id: int, project_id: int | None = None) -> None:
+        """For writes: Forbidden unless the person may do what this request does there."""
+        permission = permission_of(self, self.request.method)
+        permission_require(self.request.user, permission, organization_id, project_id)
 
     def parent_get(
         self, rows: QuerySet[M], key: Any, *, field: str = "pk", organization_path: str = "organization_id"
@@ -99,7 +96,7 @@ class TenantViewSet(ListModelMixin, RetrieveModelMixin, ViewSet):
             found = None
         if found is None:
             raise NotFound(f"There is no {noun} {str(key)[:80]!r}.")
-        self.permission_check(_follow(organization_path, found))
+        self.permission_check(_follow(organization_path, found), _project_of(found, organization_path))
         return found
 
     def organization_get(self, given: Any = None) -> Organization:

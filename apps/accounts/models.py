@@ -1,14 +1,17 @@
-"""Organizations (tenants), users and memberships."""
+"""Organizations (tenants), the people in them, and what they show to be let in."""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
 
 from apps.core.models import Timestamped
-from apps.core.tenancy import visible_to
+from apps.core.tenancy import EVERYTHING, access_of, visible_to
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
@@ -31,8 +34,32 @@ class Organization(Timestamped):
         return self.name
 
 
+class UserQuerySet(models.QuerySet["User"]):
+    def for_user(self, user: Any) -> UserQuerySet:
+        """Colleagues: the people of the user's organizations, without superusers who are in none of them."""
+        if user.is_superuser and access_of(user).organization_id is None:
+            return self
+        mine = Membership.objects.for_user(user)
+        return self.filter(pk__in=mine.values("user_id"))
+
+
+class People(UserManager["User"]):
+    use_in_migrations = False
+
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def for_user(self, user: Any) -> UserQuerySet:
+        return self.get_queryset().for_user(user)
+
+
 class User(AbstractUser):
     """A person or a service account."""
+
+    access = EVERYTHING  # of this object, where it came from a request: how far its credential reaches
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[People] = People()
 
 
 class Role(models.TextChoices):
@@ -42,10 +69,19 @@ class Role(models.TextChoices):
     SERVICE = "service"
 
 
+class TenantQuerySet(models.QuerySet[Any]):
+    """Rows with an organization of their own."""
+
+    def for_user(self, user: Any) -> Any:
+        return visible_to(user, self, "organization_id")
+
+
 class Membership(Timestamped):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.USER)
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -55,3 +91,122 @@ class Membership(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organization} ({self.role})"
+
+
+class PeopleGroup(Timestamped):
+    """Some people of an organization under one name, to share projects with; its members are the group's."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="people_groups")
+    name = models.CharField(max_length=80)
+    group = models.OneToOneField(Group, on_delete=models.CASCADE, related_name="people")
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["organization", "name"], name="people_group_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LoginQuerySet(models.QuerySet["Login"]):
+    def valid(self) -> LoginQuerySet:
+        return self.filter(ended_at=None, expires_at__gt=timezone.now(), user__is_active=True)
+
+
+class Login(models.Model):
+    """One login of a program: all tokens that were made from it by refreshing, and end with it.
+
+    `rotation` numbers its refresh tokens; only the newest is good, and an older one ends the login: somebody
+    else has a copy.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, null=True)
+    rotation = models.PositiveIntegerField(default=0)
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    refreshed_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=40, blank=True)
+
+    objects = LoginQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class ApiKeyQuerySet(TenantQuerySet):
+    def valid(self) -> Any:
+        alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(alive, revoked_at=None, user__is_active=True)
+
+
+class ApiKey(Timestamped):
+    """A program's key to one organization, or to one project of it; shown once, kept as a hash."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
+    project_id = models.BigIntegerField(null=True, blank=True)
+    name = models.CharField(max_length=120)
+    prefix = models.CharField(max_length=16, unique=True)
+    digest = models.CharField(max_length=64)
+    scopes: models.JSONField[Any, Any] = models.JSONField(default=list)
+    grants = models.BooleanField(default=False, help_text="Of a service account: its role allows nothing.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_address = models.CharField(max_length=45, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.masked})"
+
+    @property
+    def masked(self) -> str:
+        return f"loom_{self.prefix}_…"
+
+
+class Invitation(Timestamped):
+    """A link by which one person joins an organization in a role; its token is kept as a hash."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(blank=True)
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.USER)
+    digest = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email or 'somebody'} to {self.organization}"
+
+    @property
+    def state(self) -> str:
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at <= timezone.now() else "open"

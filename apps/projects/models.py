@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db import models
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
-from apps.accounts.models import Organization
+from apps.accounts.models import Organization, Role, User
 from apps.core.models import Timestamped
-from apps.core.tenancy import visible_to
+from apps.core.tenancy import share_codename, visible_to
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -22,6 +24,9 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         transactions that each insert one and then lock would wait for each other.
         """
         return self.select_for_update(no_key=True).defer("prd").get(pk=project_id)
+
+
+CHECK_KINDS = ("build", "lint", "test")  # in the order that they run
 
 
 class Project(Timestamped):
@@ -49,12 +54,21 @@ class Project(Timestamped):
         default=list, blank=True, help_text="Commands that prove a change; empty: detected from the files."
     )
     allow_network = models.BooleanField(default=False, help_text="Commands of agents may reach the network.")
+    allow_install = models.BooleanField(
+        default=False, help_text="Dependencies may be downloaded, in a step of their own."
+    )
     is_perpetual = models.BooleanField(default=False)
     is_sticky = models.BooleanField(default=False)
     workflow = models.CharField(
         max_length=60, blank=True, help_text="Every bead goes through it; empty: chosen by type and labels."
     )
     out_dir = models.CharField(max_length=1000, blank=True)
+    git_repo = models.CharField(
+        max_length=500, blank=True, help_text="Address of the repository it belongs to, for people."
+    )
+    context: models.JSONField[Any, Any] = models.JSONField(
+        default=dict, blank=True, help_text="Texts by name that clients keep with the project."
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -65,9 +79,27 @@ class Project(Timestamped):
             models.UniqueConstraint(fields=["organization", "slug"], name="project_slug_once"),
             models.CheckConstraint(condition=models.Q(max_sessions__gte=1), name="project_sessions_positive"),
         ]
+        permissions = [
+            (share_codename(Role.VIEWER), "May look at it, though of another organization"),
+            (share_codename(Role.USER), "May work on it, though of another organization"),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class ProjectUserShare(UserObjectPermissionBase):
+    """A project that one person may look at or work on; the querysets' `for_user` read it."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="project_shares")
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="user_shares")
+
+
+class ProjectGroupShare(GroupObjectPermissionBase):
+    """The same for a group of people."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="project_shares")
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="group_shares")
 
 
 class Requirement(Timestamped):
@@ -90,3 +122,19 @@ class Requirement(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.key} {self.text[:60]}"
+
+
+class ProjectComment(models.Model):
+    """What a person says about a project; kept as said."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="comments")
+    author = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    author_name = models.CharField(max_length=150)
+    comment = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.author_name} on {self.project_id}"

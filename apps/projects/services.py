@@ -10,11 +10,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from apps.accounts.models import Organization
+from apps.accounts.models import Organization, User
 from apps.core.errors import BadInput, Conflict
 from apps.core.states import move
 from apps.events.bus import Fact, emit_all
-from apps.projects.models import Project, Requirement
+from apps.projects.models import Project, ProjectComment, Requirement
 from apps.projects.prd import requirement_keys, requirements_cut
 
 PREFIX_TRIES = 1000
@@ -24,10 +24,13 @@ SETTINGS = (
     "max_sessions",
     "checks",
     "allow_network",
+    "allow_install",
     "is_perpetual",
     "is_sticky",
     "workflow",
     "out_dir",
+    "git_repo",
+    "context",
 )
 
 
@@ -41,19 +44,30 @@ def project_create(
     max_sessions: int = 4,
     out_dir: str = "",
     allow_network: bool = False,
+    allow_install: bool = False,
     actor: str = "",
+    slug: str = "",
+    **fields: Any,
 ) -> Project:
-    """A new project; its slug and bead prefix are made from the name and are free."""
+    """A new project; its slug (where none is given) and bead prefix are made from the name and are free.
+
+    `fields` are settings.
+    """
     _check(name=name, approval=approval, max_sessions=max_sessions)
+    if refused := sorted(set(fields) - set(SETTINGS) - {"branch"}):
+        raise BadInput(f"{', '.join(refused)} of a project cannot be set.")
     project = _insert_with_free_names(
         organization=organization,
         name=name.strip()[:200],
+        slug=slug,
         prd=prd,
         prd_sha256=hashlib.sha256(prd.encode()).hexdigest() if prd else "",
         approval=approval,
         max_sessions=max_sessions,
         out_dir=out_dir,
         allow_network=allow_network,
+        allow_install=allow_install,
+        **fields,
     )
     _tell(project, "project.created", actor=actor)
     if prd:
@@ -82,8 +96,8 @@ def _check(*, name: str, approval: str, max_sessions: int) -> None:
         raise BadInput("At least one session must be allowed at a time.")
 
 
-def _insert_with_free_names(*, organization: Organization, name: str, **fields: object) -> Project:
-    slug, prefix = slugify(name)[:70] or "project", prefix_of(name)
+def _insert_with_free_names(*, organization: Organization, name: str, slug: str, **fields: Any) -> Project:
+    made, prefix = slugify(name)[:70] or "project", prefix_of(name)
     for number in range(PREFIX_TRIES):
         tail = str(number + 1) if number else ""
         try:
@@ -91,7 +105,7 @@ def _insert_with_free_names(*, organization: Organization, name: str, **fields: 
                 return Project.objects.create(
                     organization=organization,
                     name=name,
-                    slug=f"{slug}-{tail}" if tail else slug,
+                    slug=slug or (f"{made}-{tail}" if tail else made),
                     bead_prefix=f"{prefix}{tail}",
                     **fields,
                 )
@@ -210,3 +224,16 @@ def project_delete(*, project: Project, confirm: str, actor: str = "") -> None:
         raise Conflict(f"{project.name} is open.", hint="Close it first.")
     _tell(project, "project.deleted", actor=actor)
     Project.objects.filter(pk=project.pk).delete()
+
+
+@transaction.atomic
+def project_comment(*, project: Project, author: User, comment: str) -> ProjectComment:
+    comment = comment.strip()
+    if not comment:
+        raise BadInput("A comment needs some text.", details={"field": "comment"})
+    made = ProjectComment.objects.create(
+        project=project, author=author, author_name=author.get_username(), comment=comment
+    )
+    _tell(project, "project.comment", actor=made.author_name, comment_id=str(made.pk), comment=comment)
+    _tell(project, "project.updated", actor=made.author_name, fields=["comments"])
+    return made

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
-from django.db.models import Model
 from django.test import Client
 
-from apps.accounts.models import Membership, Organization, User
-from apps.accounts.services import organization_ensure
+from apps.accounts.invitation_services import invitation_create
+from apps.accounts.key_services import key_create
+from apps.accounts.login_services import tokens_give
+from apps.accounts.models import ApiKey, Login, Membership, Organization, User
+from apps.accounts.services import membership_set, organization_ensure
 from apps.events.models import Event
-from tests.admin_battery import AdminBattery, page, superuser, world
+from tests.admin_pages import page, superuser, world
 from tests.world import World, staff_build
 
 __all__ = ["superuser", "world"]
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Organization, User, Membership]
-    history: ClassVar[list[type[Model]]] = []
-
-    def grow(self, world: World) -> None:
-        for number in range(5):
-            staff_build(world.organization, f"person-{number}")
-            staff_build(organization_ensure(name=f"organization {number}"), f"stranger-{number}")
-
-    def may_be_deleted(self) -> set[type[Model]]:
-        return {Membership}
 
 
 @pytest.mark.django_db
@@ -115,6 +102,42 @@ def test_staff_cannot_set_the_password_of_other_staff(client: Client, world: Wor
     assert client.post(address, fields).status_code == 403
     colleague.refresh_from_db()
     assert not colleague.check_password("another long one")
+
+
+@pytest.mark.django_db
+def test_staff_cannot_set_the_password_of_members_of_other_organizations(
+    client: Client, world: World
+) -> None:
+    client.force_login(world.staff)
+    person = User.objects.create_user(username="ann")
+    for organization in (world.organization, organization_ensure(name="elsewhere")):
+        membership_set(user=person, organization=organization, role="user")
+    fields = {"password1": "another long one", "password2": "another long one"}
+    address = f"{page(User, 'changelist')}{person.pk}/password/"
+    assert client.post(address, fields).status_code == 403
+    person.memberships.filter(organization__slug="elsewhere").delete()
+    tokens_give(person=person)
+    assert client.post(address, fields).status_code == 302
+    assert Login.objects.get(user=person).end_reason == "password changed"
+
+
+@pytest.mark.django_db
+def test_keys_invitations_and_logins_are_ended_by_a_button(
+    client: Client, world: World, superuser: User
+) -> None:
+    client.force_login(superuser)
+    key, text = key_create(user=world.staff, organization=world.organization, name="ci", scopes=["*:read"])
+    invitation, _ = invitation_create(organization=world.organization, role="user", by=world.staff)
+    tokens_give(person=world.staff)
+    for row in (key, invitation, Login.objects.get()):
+        fields = {"action": "end", "_selected_action": str(row.pk), "sure": "yes"}
+        assert client.post(page(type(row), "changelist"), fields).status_code == 302
+    key.refresh_from_db()
+    invitation.refresh_from_db()
+    assert key.revoked_at is not None
+    assert invitation.state == "revoked"
+    assert Login.objects.get().end_reason == "ended by an administrator"
+    assert text not in client.get(page(ApiKey, "change", key.pk)).content.decode()
 
 
 @pytest.mark.django_db

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
-from django.db.models import Model
 from django.test import Client
 
 from apps.accounts.models import Organization, User
 from apps.events.models import Event
-from apps.projects.models import Project, Requirement
-from tests.admin_battery import AdminBattery, page, superuser, world
+from apps.projects.models import Project
+from tests.admin_pages import page, superuser, world
 from tests.world import World, world_build
 
 __all__ = ["superuser", "world"]
@@ -24,11 +21,6 @@ SETTINGS = {
     "initial-checks": "[]",
     "out_dir": "",
 }
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Project, Requirement]
-    history: ClassVar[list[type[Model]]] = [Requirement]
 
 
 @pytest.mark.django_db
@@ -75,7 +67,8 @@ def test_status_and_prefix_cannot_be_edited(client: Client, world: World, superu
 def test_projects_are_closed_and_reopened(client: Client, world: World, superuser: User) -> None:
     client.force_login(superuser)
     for action, status in (("close_projects", "closed"), ("reopen_projects", "reopened")):
-        client.post(page(Project, "changelist"), {"action": action, "_selected_action": world.project.pk})
+        given = {"action": action, "_selected_action": world.project.pk, "sure": "yes"}
+        client.post(page(Project, "changelist"), given)
         world.project.refresh_from_db()
         assert world.project.status == status
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import django_rq
 from django import forms
@@ -16,15 +16,38 @@ from django.urls import reverse
 from django.utils.html import format_html
 from redis.exceptions import ConnectionError as BrokerGone
 
+from apps.accounts.models import User
+from apps.beads.comments import comment_delete
 from apps.beads.jobs import beads_export
-from apps.beads.models import Bead, Dependency
+from apps.beads.models import Bead, Comment, Dependency
 from apps.beads.services import TEXTS, bead_close, bead_create, bead_reopen, bead_update
-from apps.core.admin import HistoryInline, ModelForm, TenantAdmin, actor_of, link_to, shown_text
+from apps.core.admin import (
+    HistoryAdmin,
+    HistoryInline,
+    ModelForm,
+    TenantAdmin,
+    actor_of,
+    link_to,
+    linked,
+    shown_text,
+)
+from apps.core.asking_admin import asks
 from apps.core.errors import Conflict
 from apps.projects.admin import ProjectAdmin
 from apps.projects.models import Project
 
-NEW = ["project", "title", "type", "description", "acceptance", "priority", "role", "parent", "labels"]
+NEW = [
+    "project",
+    "title",
+    "type",
+    "description",
+    "acceptance",
+    "paths",
+    "priority",
+    "role",
+    "parent",
+    "labels",
+]
 HISTORY = [
     "key",
     "status",
@@ -61,6 +84,7 @@ class LinesField(forms.CharField):
 class BeadForm(ModelForm):
     acceptance = LinesField(required=False, label="Acceptance criteria", help_text="One per line.")
     labels = LinesField(required=False, help_text="One per line.")
+    paths = LinesField(required=False, help_text="Files and folders it will probably change, one per line.")
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -119,7 +143,17 @@ class BeadAdmin(TenantAdmin):
 
     form = BeadForm
     action_form = ReasonForm
-    list_display = ["key", "title", "project", "type", "status", "stage", "priority", "role", "assigned_to"]
+    list_display = [
+        "key",
+        "title",
+        "project_link",
+        "type",
+        "status",
+        "stage",
+        "priority",
+        "role",
+        "assigned_to",
+    ]
     list_display_links = ["key", "title"]
     list_filter = [
         "status",
@@ -134,6 +168,9 @@ class BeadAdmin(TenantAdmin):
     list_select_related = ["project", "parent"]
     autocomplete_fields = ["project", "parent"]
     actions = ["close_beads", "reopen_beads"]
+
+    def view_on_site(self, obj: Bead) -> str:
+        return reverse("bead", args=[obj.key])
 
     def get_fields(self, request: HttpRequest, obj: Bead | None = None) -> Any:
         return [*TEXTS, *HISTORY] if obj else NEW
@@ -158,7 +195,12 @@ class BeadAdmin(TenantAdmin):
         if obj.status not in {Bead.Status.OPEN, Bead.Status.IN_PROGRESS}:
             yield "reopen_beads"
 
-    @admin.action(description="Close selected beads", permissions=["change"])
+    @asks(
+        "Close selected beads",
+        permission="change",
+        what="They count as done without proof: what waited for them goes on, and nobody works on"
+        " them any more.",
+    )
     def close_beads(self, request: HttpRequest, queryset: QuerySet[Bead]) -> None:
         actor = actor_of(request)
         reason = request.POST.get("reason", "").strip() or f"Closed by {actor} in the admin."
@@ -182,6 +224,56 @@ class BeadAdmin(TenantAdmin):
     @admin.display(description="blocked because")
     def blocked_reason_shown(self, bead: Bead) -> str:
         return shown_text(bead.blocked_reason)
+
+
+@admin.register(Dependency)
+class DependencyAdmin(HistoryAdmin):
+    """Which bead waits for which; changed on the bead's page and by API."""
+
+    organization_path = "bead__project__organization_id"
+    list_display = ["id", "bead_link", "kind", "blocker_link", "created_at"]
+    list_filter = ["kind", ("bead__project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["bead__key", "bead__title", "blocker__key", "blocker__title"]
+    date_hierarchy = "created_at"
+    list_select_related = ["bead", "blocker"]
+    ordering = ["-id"]
+    fields = ["bead", "kind", "blocker", "created_at"]
+    blocker_link = linked("blocker_id", "beads_bead")
+
+    def view_on_site(self, obj: Dependency) -> str:
+        return reverse("bead", args=[obj.bead.key])
+
+
+@admin.register(Comment)
+class CommentAdmin(HistoryAdmin):
+    """What people said of beads: it may be taken away, never rewritten."""
+
+    list_display = ["id", "author_name", "bead_link", "content", "path", "edited", "created_at"]
+    list_display_links = ["id", "author_name"]
+    list_filter = ["edited", ("bead__project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["author_name", "content", "bead__key", "bead__title", "path"]
+    date_hierarchy = "created_at"
+    list_select_related = ["bead"]
+    ordering = ["-id"]
+    actions: list[Any] = ["remove_comments"]
+    fields = [
+        "bead", "author", "author_name", "content_shown", "parent", "mentions", "path", "line", "side",
+        "claim", "edited", "created_at", "updated_at",
+    ]  # fmt: skip
+
+    def view_on_site(self, obj: Comment) -> str:
+        return reverse("bead", args=[obj.bead.key])
+
+    @admin.display(description="content")
+    def content_shown(self, comment: Comment) -> str:
+        return shown_text(comment.content)
+
+    @asks("Remove selected comments", what="They go with the answers to them, for everybody and for good.")
+    def remove_comments(self, request: HttpRequest, queryset: QuerySet[Comment]) -> None:
+        def remove(comment: Comment) -> None:
+            comment_delete(comment=comment, actor=cast("User", request.user), as_administrator=True)
+
+        self.apply_each(request, queryset.select_related("bead__project", "parent"), remove, "removed")
 
 
 def _close(bead: Bead, *, reason: str, actor: str) -> None:

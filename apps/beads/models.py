@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
 
@@ -63,6 +64,11 @@ class Bead(Timestamped):
     title = models.CharField(max_length=500)
     description = models.TextField(blank=True)
     acceptance: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    paths: models.JSONField[Any, Any] = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Files and folders it will probably change; * stands for any name.",
+    )
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.OPEN)
     stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.NONE, blank=True)
     priority = models.PositiveSmallIntegerField(default=2, help_text="0 critical to 4 backlog")
@@ -83,6 +89,11 @@ class Bead(Timestamped):
     draft: models.JSONField[Any, Any] = models.JSONField(
         default=dict, blank=True, help_text="References by title of a plan that is not checked yet."
     )
+    context: models.JSONField[Any, Any] = models.JSONField(
+        default=dict, blank=True, help_text="Texts by name that clients keep with the bead."
+    )
+    due_date = models.DateTimeField(null=True, blank=True)
+    estimated_minutes = models.PositiveIntegerField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -90,7 +101,10 @@ class Bead(Timestamped):
 
     class Meta:
         ordering = ["priority", "id"]
-        indexes = [models.Index(fields=["project", "status", "priority"])]
+        indexes = [
+            models.Index(fields=["project", "status", "priority"]),
+            models.Index(fields=["project", "created_at"]),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(priority__lte=4), name="bead_priority_0_to_4"),
             models.CheckConstraint(
@@ -132,3 +146,45 @@ class Dependency(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.bead_id} {self.kind} {self.blocker_id}"
+
+
+class CommentQuerySet(models.QuerySet["Comment"]):
+    def for_user(self, user: Any) -> CommentQuerySet:
+        return visible_to(user, self, "bead__project__organization_id")
+
+
+class Comment(Timestamped):
+    """What a person says about a bead, or about a line of its change.
+
+    `mentions` are the names after an @ that are somebody's here.
+    """
+
+    class Side(models.TextChoices):
+        OLD = "old", "before the change"
+        NEW = "new", "after the change"
+
+    bead = models.ForeignKey(Bead, on_delete=models.CASCADE, related_name="comments")
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="replies"
+    )
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    author_name = models.CharField(max_length=150)
+    content = models.TextField()
+    mentions: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    path = models.CharField(max_length=500, blank=True, help_text="The file it is about.")
+    line = models.PositiveIntegerField(null=True, blank=True)
+    side = models.CharField(max_length=3, blank=True, choices=Side.choices)
+    claim = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The claim whose change it is about."
+    )
+    edited = models.BooleanField(default=False)
+
+    objects = CommentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.author_name} on {self.bead_id}"

@@ -20,7 +20,19 @@ from apps.events.bus import Fact, emit, emit_all
 from apps.projects.models import Project, Requirement
 
 TITLE_CHARS = 500
-TEXTS = ("title", "type", "description", "acceptance", "priority", "role", "labels")
+TEXTS = (
+    "title",
+    "type",
+    "description",
+    "acceptance",
+    "paths",
+    "priority",
+    "role",
+    "labels",
+    "context",
+    "due_date",
+    "estimated_minutes",
+)
 
 
 def _fact(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> Fact:
@@ -35,7 +47,7 @@ def _fact(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> Fact:
     )
 
 
-def _tell(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> None:
+def bead_tell(bead: Bead, kind: str, *, actor: str = "", **data: Any) -> None:
     emit_all([_fact(bead, kind, actor=actor, **data)])
 
 
@@ -63,6 +75,7 @@ def bead_create(
     status: str = Bead.Status.OPEN,
     origin: str = "",
     actor: str = "",
+    **fields: Any,
 ) -> Bead:
     """A new bead; with an `origin` that was used before, the bead made then."""
     _check(title=title, type=type, priority=priority)
@@ -88,14 +101,15 @@ def bead_create(
         labels=list(labels),
         status=status,
         origin=origin,
+        **fields,
     )
     bead.requirements.set(requirements)
-    _tell(bead, "bead.created", actor=actor, type=bead.type, priority=bead.priority, assigned_to="")
+    bead_tell(bead, "bead.created", actor=actor, type=bead.type, priority=bead.priority, assigned_to="")
     for blocker in blocked_by:
         dependency_add(bead=bead, blocker=blocker, actor=actor)
     if parent is not None:
         _reopen_epic(parent.pk, actor=actor)
-    _announce_ready([bead.pk])
+    beads_announce(bead_ids=[bead.pk])
     return bead
 
 
@@ -124,7 +138,7 @@ def bead_update(*, bead: Bead, actor: str = "", **changes: Any) -> None:
         changes["title"] = changes["title"].strip()[:TITLE_CHARS]
     if changes:
         Bead.objects.filter(pk=bead.pk).update(**changes, updated_at=timezone.now())
-        _tell(bead, "bead.updated", actor=actor, fields=sorted(changes))
+        bead_tell(bead, "bead.updated", actor=actor, fields=sorted(changes))
 
 
 @transaction.atomic
@@ -144,7 +158,7 @@ def dependency_add(*, bead: Bead, blocker: Bead, actor: str = "") -> Dependency:
         bead=bead, blocker=blocker, kind=Dependency.Kind.BLOCKS
     )
     if created:
-        _tell(bead, "bead.blocked_by", actor=actor, blocker=blocker.key)
+        bead_tell(bead, "bead.blocked_by", actor=actor, blocker=blocker.key)
     return dependency
 
 
@@ -177,11 +191,11 @@ def beads_activate(*, project: Project, actor: str = "") -> int:
         actor=actor,
         beads=len(ids),
     )
-    _announce_ready(ids)
+    beads_announce(bead_ids=ids)
     return len(ids)
 
 
-def _announce_ready(bead_ids: Iterable[int]) -> None:
+def beads_announce(*, bead_ids: Iterable[int]) -> None:
     """Say which of these are ready. The project is locked: of two last blockers one sees the other closed."""
     ready = (
         Bead.objects.filter(pk__in=bead_ids)
@@ -236,7 +250,7 @@ def bead_stage(*, bead: Bead, stage: str, actor: str = "") -> None:
     """Say where the work stands; only while it is in progress."""
     changed = Bead.objects.filter(pk=bead.pk, status=Bead.Status.IN_PROGRESS).exclude(stage=stage)
     if changed.update(stage=stage, updated_at=timezone.now()):
-        _tell(bead, "bead.stage", actor=actor, stage=stage)
+        bead_tell(bead, "bead.stage", actor=actor, stage=stage)
 
 
 @transaction.atomic
@@ -277,7 +291,7 @@ def bead_reopen(*, bead: Bead, reason: str = "", actor: str = "") -> None:
     _tell_status(bead, "bead.reopened", Bead.Status.OPEN, actor=actor, reason=reason)
     if current.parent_id is not None:
         _reopen_epic(current.parent_id, actor=actor)
-    _announce_ready([bead.pk])
+    beads_announce(bead_ids=[bead.pk])
 
 
 def _reopen_epic(parent_id: int, *, actor: str) -> None:
@@ -304,9 +318,9 @@ def bead_close(*, bead: Bead, reason: str, commit: str = "", actor: str = "") ->
     if not closed:
         return False
     _tell_status(bead, "bead.closed", Bead.Status.CLOSED, actor=actor, reason=reason, commit=commit)
-    _tell(bead, "bead.completed", actor=actor, commit=commit)
+    bead_tell(bead, "bead.completed", actor=actor, commit=commit)
     waiting = bead.dependents.filter(kind=Dependency.Kind.BLOCKS)
-    _announce_ready(waiting.values_list("bead_id", flat=True))
+    beads_announce(bead_ids=waiting.values_list("bead_id", flat=True))
     _close_finished_epic(bead.pk, actor=actor)
     return True
 

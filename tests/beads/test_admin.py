@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import ClassVar
 
 import django_rq
 import pytest
 from django.conf import settings
-from django.db.models import Model
 from django.test import Client
 from rq import SimpleWorker
 
@@ -19,15 +17,10 @@ from apps.beads.services import bead_claim
 from apps.core.broker import BrokerKeeper, is_external
 from apps.events.models import Event
 from apps.projects.models import Project
-from tests.admin_battery import AdminBattery, page, superuser, world
+from tests.admin_pages import page, superuser, world
 from tests.world import World, world_build
 
 __all__ = ["superuser", "world"]
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Bead]
-    history: ClassVar[list[type[Model]]] = []
 
 
 @pytest.mark.django_db
@@ -109,7 +102,7 @@ def test_an_edited_bead_keeps_its_status_and_tells_what_changed(
 def test_beads_are_closed_with_a_reason_and_reopened(client: Client, world: World, superuser: User) -> None:
     client.force_login(superuser)
     bead = world.beads[0]
-    chosen = {"_selected_action": bead.pk, "reason": "Not needed any more."}
+    chosen = {"_selected_action": bead.pk, "reason": "Not needed any more.", "sure": "yes"}
     client.post(page(Bead, "changelist"), {"action": "close_beads", **chosen})
     bead.refresh_from_db()
     assert (bead.status, bead.close_reason) == ("closed", "Not needed any more.")
@@ -126,7 +119,7 @@ def test_a_bead_at_work_is_not_closed_under_the_agents_hands(
     bead_claim(bead=world.beads[0], agent="Engineer")
     response = client.post(
         page(Bead, "changelist"),
-        {"action": "close_beads", "_selected_action": world.beads[0].pk},
+        {"action": "close_beads", "_selected_action": world.beads[0].pk, "sure": "yes"},
         follow=True,
     )
     assert "is being worked on. Cancel its run first." in response.content.decode()

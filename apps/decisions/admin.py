@@ -12,7 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from apps.beads.admin import BEAD_INLINES
-from apps.core.admin import HistoryAdmin, HistoryInline, actor_of, admin_url, link_to, shown_json, shown_text
+from apps.core.admin import HistoryAdmin, HistoryInline, actor_of, admin_url, shown_json, shown_text
+from apps.core.asking_admin import asks
 from apps.core.errors import Conflict, LoomError
 from apps.decisions.deadlines import decision_escalate
 from apps.decisions.forms import AnswerForm
@@ -32,7 +33,7 @@ class DecisionAdmin(HistoryAdmin):
     list_display = [
         "id",
         "question",
-        "project",
+        "project_link",
         "kind",
         "priority",
         "status",
@@ -83,13 +84,12 @@ class DecisionAdmin(HistoryAdmin):
         "decider",
         "decided_by",
         "decided_at",
-        "run_id",
+        "run_link",
         "created_at",
     ]
 
-    @admin.display(description="bead")
-    def bead_link(self, decision: Decision) -> str:
-        return link_to(decision.bead)
+    def view_on_site(self, obj: Decision) -> str:
+        return reverse("decision", args=[obj.pk])
 
     @admin.display(description="context")
     def context_shown(self, decision: Decision) -> str:
@@ -119,7 +119,11 @@ class DecisionAdmin(HistoryAdmin):
             "passed on to the next who may answer",
         )
 
-    @admin.action(description="Withdraw selected decisions", permissions=["operate"])
+    @asks(
+        "Withdraw selected decisions",
+        what="Nobody is asked any more, and no answer is given: the work that waits for one goes on"
+        " without it.",
+    )
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Decision]) -> None:
         actor = actor_of(request)
         self.apply_each(request, queryset, lambda decision: _withdraw(decision, actor), "withdrawn")
@@ -145,7 +149,7 @@ class DecisionAdmin(HistoryAdmin):
             try:
                 said = answer_give(decision=decision, person=actor_of(request), **form.answer())
             except LoomError as error:
-                self.message_user(request, f"{error} {error.hint}".strip(), messages.ERROR)
+                self.message_user(request, error.told, messages.ERROR)
             else:
                 self.message_user(request, said, messages.SUCCESS)
             return HttpResponseRedirect(admin_url(decision))
@@ -176,7 +180,7 @@ def _withdraw(decision: Decision, actor: str) -> None:
 @admin.register(Vote)
 class VoteAdmin(HistoryAdmin):
     organization_path = "decision__project__organization_id"
-    list_display = ["decision", "voter", "choice", "confidence", "updated_at"]
+    list_display = ["id", "decision_link", "voter", "choice", "confidence", "updated_at"]
     list_filter = [("decision__project", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["voter", "choice", "decision__question", "decision__project__name"]
     date_hierarchy = "created_at"

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -13,9 +14,9 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.api import TenantViewSet
-from apps.accounts.permissions import ADMIN, WRITE, organizations_with, permission_require
+from apps.accounts.permissions import ADMIN, WRITE, permission_require, rows_with
 from apps.beads.models import Bead
-from apps.core.api import query_number
+from apps.core.api_lists import TRUE, Filter, Listing, as_asked, bad, flag, moment, numbers, words
 from apps.core.errors import BadInput, Forbidden, NotFound
 from apps.decisions.authority import AgentVoice, agent_find
 from apps.decisions.models import DEADLINE, THRESHOLD, Decision, Vote
@@ -24,25 +25,30 @@ from apps.decisions.tally import tally_of
 from apps.projects.models import Project
 
 CLOSED = "closed"  # the original's word for everything but open
-YES, NO = {"true", "1", "yes"}, {"false", "0", "no", ""}
+STATES = (*Decision.Status.values, CLOSED)
 
 
 class DecisionBody(serializers.ModelSerializer[Decision]):
     """A bead with a question; `option_details` and `state` say more than `options` and `status`."""
 
-    type = serializers.ReadOnlyField(default="decision")
+    id = serializers.CharField()
+    project_id = serializers.CharField()
+    type = serializers.SerializerMethodField()
     title = serializers.SerializerMethodField()
     description = serializers.CharField(source="context")
     status = serializers.SerializerMethodField()
     state = serializers.CharField(source="status")
     parent = serializers.SerializerMethodField()  # type: ignore[assignment]
     assigned_to = serializers.SerializerMethodField()
-    options = serializers.ListField(source="keys")
-    option_details = serializers.ListField(source="options")
+    options = serializers.ListField(source="keys", child=serializers.CharField())
+    option_details = serializers.ListField(
+        source="options", child=serializers.DictField(child=serializers.CharField())
+    )
+    voters = serializers.ListField(child=serializers.CharField())
     requester_id = serializers.CharField(source="requester")
     decider_id = serializers.CharField(source="decider")
     decision = serializers.CharField(source="choice")
-    closed_at = serializers.DateTimeField(source="decided_at")
+    closed_at = serializers.DateTimeField(source="decided_at", allow_null=True)
     tally = serializers.SerializerMethodField()
 
     class Meta:
@@ -54,6 +60,9 @@ class DecisionBody(serializers.ModelSerializer[Decision]):
             "lapses", "voters", "threshold", "tally", "decision", "rationale", "decider_id", "decided_by",
             "decided_at", "run_id", "created_at", "updated_at", "closed_at",
         ]  # fmt: skip
+
+    def get_type(self, decision: Decision) -> str:
+        return "decision"
 
     def get_title(self, decision: Decision) -> str:
         return f"Decision: {decision.question}"
@@ -89,6 +98,30 @@ class VoteBody(serializers.ModelSerializer[Vote]):
         ]
 
 
+class CastBody(serializers.Serializer[Any]):
+    """The vote, and the decision as it stands with it."""
+
+    vote = VoteBody()
+    decision = DecisionBody()
+
+
+class DecidedBody(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=["decided"])
+    decision_id = serializers.CharField()
+    decision = serializers.CharField(help_text="The key of the option.")
+    decider_id = serializers.CharField()
+    rationale = serializers.CharField()
+    decided_at = serializers.DateTimeField()
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "object", "additionalProperties": {"type": "string"}},
+        ]
+    }
+)
 class OptionField(serializers.Field[Any, Any, Any, Any]):
     """An option: its key alone, or an object with key, label and detail."""
 
@@ -151,43 +184,78 @@ class VoteInput(AnswerInput):
     confidence = serializers.FloatField(required=False, default=1.0, min_value=0, max_value=1)
 
 
+def _in_states(rows: QuerySet[Any], given: list[str]) -> QuerySet[Any]:
+    wanted = [
+        state for state in Decision.Status.values if state in given or (CLOSED in given and state != "open")
+    ]
+    return rows.filter(status__in=wanted)
+
+
+def _priorities(name: str, text: str) -> list[int]:
+    """Numbers, also as people write them: P1."""
+    given = [word.strip().lower().removeprefix("p") for word in text.split(",") if word.strip()]
+    if not set(given) <= {"0", "1", "2", "3", "4"}:
+        raise bad(name, "A priority goes from 0 (critical) to 4 (backlog).")
+    return [int(word) for word in given]
+
+
 class DecisionViewSet(TenantViewSet):
     """Questions that wait for an answer, and those that had one."""
 
     resource = "decisions"
     serializer_class = DecisionBody
+    filters = {
+        "status": words(_in_states, choices=STATES, help="closed: all but the open ones."),
+        "project_id": numbers("project_id"),
+        "priority": Filter(
+            "priority__in",
+            _priorities,
+            {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 4}},
+        ),
+        "kind": words("kind", choices=Decision.Kind.values),
+        "bead_id": words("bead__key", help="Keys of beads."),
+        "requester_id": words("requester"),
+        "decider_id": words("decider"),
+        "needs_person": flag("needs_person"),
+        "mine": flag(as_asked, help="What waits for the caller's answer or vote."),
+        "created_after": moment("created_at__gte"),
+        "deadline_before": moment("deadline__lt"),
+    }
+    orderings = {name: name for name in ("id", "priority", "status", "deadline", "created_at", "updated_at")}
+    search_fields = ("question", "context", "choice", "rationale")
+    listings = {
+        "votes": Listing(
+            {"voter": words("voter"), "choice": words("choice")},
+            {"created_at": "created_at", "updated_at": "updated_at", "confidence": "confidence"},
+            ("voter", "choice", "rationale"),
+        )
+    }
+    schema_bodies = {
+        "create": QuestionInput,
+        "update": AnswerInput,
+        "decide": AnswerInput,
+        "votes": VoteInput,
+    }
+    schema_answers = {
+        "decide": DecidedBody,
+        "votes get": VoteBody(many=True),
+        "votes post": CastBody,
+    }
 
     def get_queryset(self) -> QuerySet[Decision]:
         rows = Decision.objects.for_user(self.request.user).select_related("project", "bead")
         return rows.prefetch_related("votes")
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        rows = super().filter_queryset(queryset)
-        if self.action != "list":
-            return rows
-        if states := self._listed("status"):
-            rows = rows.filter(status__in=_states(states))
-        if priorities := self._listed("priority"):
-            rows = rows.filter(priority__in=[_priority(word) for word in priorities])
-        if kinds := self._listed("kind"):
-            rows = rows.filter(kind__in=kinds)
-        if (project_id := query_number(self.request, "project_id")) is not None:
-            rows = rows.filter(project_id=project_id)
-        mine = self.request.query_params.get("mine", "").lower()
-        if mine not in YES | NO:
-            raise BadInput("mine must be true or false.", details={"field": "mine"})
-        return self._mine(rows) if mine in YES else rows
-
-    def _listed(self, name: str) -> list[str]:
-        words = self.request.query_params.get(name, "").split(",")
-        return [word.strip().lower() for word in words if word.strip()]
+        rows: QuerySet[Any] = super().filter_queryset(queryset)
+        is_mine = self.request.query_params.get("mine", "").strip().lower() in TRUE
+        return self._mine(rows) if self.action == "list" and is_mine else rows
 
     def _mine(self, rows: QuerySet[Decision]) -> QuerySet[Decision]:
         """What waits for this person: as somebody who may decide, or as one of the voters."""
         user: Any = self.request.user
         rows = rows.filter(status=Decision.Status.OPEN)
-        if not user.is_superuser:
-            rows = rows.filter(project__organization__in=organizations_with(user, f"{self.resource}:{WRITE}"))
+        rows = rows_with(user, f"{self.resource}:{WRITE}", rows, self.organization_path)
         votes = [row.pk for row in rows.exclude(voters=[]) if user.username in tally_of(row).missing]
         return rows.filter(Q(needs_person=True) | Q(pk__in=votes))
 
@@ -238,7 +306,7 @@ class DecisionViewSet(TenantViewSet):
         """The votes so far, and casting or changing one's own."""
         decision = self.get_object()
         if request.method == "GET":
-            return Response(VoteBody(decision.votes.all(), many=True).data)
+            return self.listed(decision.votes.order_by("id"), lambda rows: VoteBody(rows, many=True).data)
         given = self._read(VoteInput)
         name, agent = self._speaker(decision, given.pop("voter") or given.pop("decider_id"))
         given.pop("decider_id", None)
@@ -253,7 +321,8 @@ class DecisionViewSet(TenantViewSet):
         if not given or given.casefold() in own:
             return user.username, None
         if agent := agent_find(decision.project_id, given):
-            permission_require(user, f"{self.resource}:{ADMIN}", decision.project.organization_id)
+            project = decision.project
+            permission_require(user, f"{self.resource}:{ADMIN}", project.organization_id, project.pk)
             return agent.name, agent
         if given.startswith("user-"):
             raise Forbidden("One decides in one's own name only.", details={"decider_id": given})
@@ -263,20 +332,6 @@ class DecisionViewSet(TenantViewSet):
         given = kind(data=self.body)
         given.is_valid(raise_exception=True)
         return dict(given.validated_data)
-
-
-def _states(words: list[str]) -> list[str]:
-    states = set(Decision.Status.values)
-    if unknown := [word for word in words if word not in states | {CLOSED}]:
-        raise BadInput(f"{unknown[0][:40]!r} is no status of a decision.", details={"field": "status"})
-    return [state for state in states if state in words or (CLOSED in words and state != "open")]
-
-
-def _priority(word: str) -> int:
-    number = word.removeprefix("p")
-    if number not in {"0", "1", "2", "3", "4"}:
-        raise BadInput("A priority goes from 0 (critical) to 4 (backlog).", details={"field": "priority"})
-    return int(number)
 
 
 router = SimpleRouter(trailing_slash=False)

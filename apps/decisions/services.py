@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.beads.models import Bead
 from apps.core.errors import BadInput, Conflict, Forbidden
+from apps.core.masking import masker, scope_of
 from apps.core.states import move
 from apps.decisions.authority import AgentVoice, authority_require
 from apps.decisions.deadlines import deadline_pass, decision_escalate
@@ -57,6 +58,9 @@ def decision_request(
     Asked is a person (`needs_person`, priority 0), the `voters`, the role `asked_of`, or the decision-maker.
     At the deadline `default_choice` is taken, or the question lapses, or it is passed on: docs/decisions.md.
     """
+    masked = masker(scope_of(project.pk))
+    question, context = masked.text(question), masked.text(context)
+    options = masked.value([*options])
     choices, required = list(options), [voter.strip() for voter in voters]
     keys = _checked_keys(question, choices)
     _check(priority=priority, deadline=deadline, threshold=threshold, voters=required, keys=keys)

@@ -8,13 +8,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from apps.accounts.models import Organization
-from apps.core.admin import HistoryAdmin, ModelForm, TenantAdmin, actor_of, shown_money, shown_text
+from apps.core.admin import ModelForm, TenantAdmin, actor_of, shown_money, shown_text
+from apps.core.asking_admin import asks
 from apps.core.errors import Forbidden
-from apps.providers.models import Budget, Call, Provider
+from apps.providers.ledger_admin import CallAdmin
+from apps.providers.models import Budget, Provider
 from apps.providers.pricing import MILLION
 from apps.providers.services import (
     budget_set,
@@ -25,6 +28,8 @@ from apps.providers.services import (
     provider_test,
     provider_update,
 )
+
+__all__ = ["CallAdmin"]  # registers itself
 
 PLACE = ["organization", "name", "kind", "endpoint", "model"]
 ABILITIES = [
@@ -68,7 +73,7 @@ class ProviderAdmin(TenantAdmin):
     form = ProviderForm
     list_display = [
         "name",
-        "organization",
+        "organization_link",
         "kind",
         "model",
         "status",
@@ -83,6 +88,9 @@ class ProviderAdmin(TenantAdmin):
     list_select_related = ["organization"]
     readonly_fields = [*HEALTH, "has_key_shown"]
     actions = ["test_connection", "enable", "disable", "remove"]
+
+    def view_on_site(self, obj: Provider) -> str:
+        return reverse("providers")
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         key = ["key", "remove_key", "has_key_shown"] if obj else ["key"]
@@ -159,7 +167,12 @@ class ProviderAdmin(TenantAdmin):
     def disable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
         self._each(request, queryset, provider_disable, "disabled")
 
-    @admin.action(description="Remove selected providers", permissions=["change"])
+    @asks(
+        "Remove selected providers",
+        permission="change",
+        what="Their keys are forgotten and no more calls go there; where no other provider is left,"
+        " work stops. Calls that were made stay in the ledger.",
+    )
     def remove(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
         self._each(request, queryset, provider_delete, "removed")
 
@@ -203,7 +216,16 @@ class BudgetForm(ModelForm):
 @admin.register(Budget)
 class BudgetAdmin(TenantAdmin):
     form = BudgetForm
-    list_display = ["scope", "scope_id", "organization", "limit", "spent", "reserved", "left", "updated_at"]
+    list_display = [
+        "scope",
+        "scope_id",
+        "organization_link",
+        "limit",
+        "spent",
+        "reserved",
+        "left",
+        "updated_at",
+    ]
     list_display_links = ["scope", "scope_id"]
     list_filter = ["scope", ("organization", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["=scope_id", "organization__name"]
@@ -243,87 +265,6 @@ class BudgetAdmin(TenantAdmin):
     @admin.display(description="left")
     def left(self, budget: Budget) -> str:
         return "-" if budget.left is None else shown_money(max(0, budget.left))
-
-
-@admin.register(Call)
-class CallAdmin(HistoryAdmin):
-    list_display = [
-        "id",
-        "created_at",
-        "provider_name",
-        "model",
-        "purpose",
-        "status",
-        "prompt_tokens",
-        "completion_tokens",
-        "cost",
-        "latency_ms",
-        "project_id",
-        "bead_id",
-        "error",
-    ]
-    list_display_links = ["id", "created_at"]
-    list_filter = ["status", "purpose", "provider_name", "model", "nominal", "estimated", "error"]
-    search_fields = ["key", "model", "provider_name", "error_text", "=project_id", "=bead_id", "=session_id"]
-    date_hierarchy = "created_at"
-    fields = [
-        "key",
-        "status",
-        "provider_name",
-        "model",
-        "purpose",
-        "cost",
-        "reserved",
-        "nominal",
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_tokens",
-        "estimated",
-        "finish_reason",
-        "latency_ms",
-        "error",
-        "error_text",
-        "organization_id",
-        "project_id",
-        "bead_id",
-        "session_id",
-        "run_id",
-        "created_at",
-        "ended_at",
-    ]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        response = super().changelist_view(request, extra_context)
-        page = getattr(response, "context_data", None) or {}
-        if "cl" in page:
-            page["totals"] = _totals(page["cl"].queryset)
-        return response
-
-    @admin.display(ordering="cost_microusd")
-    def cost(self, call: Call) -> str:
-        return shown_money(call.cost_microusd)
-
-    @admin.display(description="set aside before the call")
-    def reserved(self, call: Call) -> str:
-        return shown_money(call.reserved_microusd)
-
-
-def _totals(calls: QuerySet[Call]) -> dict[str, Any]:
-    """Sums over the rows that the filters leave."""
-    sums = calls.order_by().aggregate(
-        calls=Count("pk"),
-        prompt=Sum("prompt_tokens"),
-        completion=Sum("completion_tokens"),
-        real=Sum("cost_microusd", filter=Q(nominal=False)),
-        nominal=Sum("cost_microusd", filter=Q(nominal=True)),
-    )
-    return {
-        "calls": sums["calls"],
-        "prompt": sums["prompt"] or 0,
-        "completion": sums["completion"] or 0,
-        "cost": shown_money(sums["real"] or 0),
-        "nominal": shown_money(sums["nominal"]) if sums["nominal"] else "",
-    }
 
 
 def _may_operate(request: HttpRequest, provider: Provider) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
@@ -164,6 +164,36 @@ class EventReader:
             self._data.append(line[5:].removeprefix(b" "))
 
 
+@runtime_checkable
+class Overhears(Protocol):
+    """A listener that also wants what is no text for people: `thinking`, and `action:<place>:<name>`."""
+
+    def aside(self, kind: str, text: str) -> None: ...
+
+
+def asides_of(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an event of a stream brings beside text."""
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    delta = choice.get("delta") if isinstance(choice, dict) else None
+    if not isinstance(delta, dict):
+        return
+    if thinking := _text(delta.get("reasoning_content")) or _text(delta.get("reasoning")):
+        yield "thinking", thinking
+    calls = delta.get("tool_calls")
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            place = call.get("index") if isinstance(call.get("index"), int) else position
+            yield f"action:{place}:{_text(function.get('name'))}", _arguments(function.get("arguments"))
+
+
+def overhear(on_delta: object, data: dict[str, Any]) -> None:
+    if isinstance(on_delta, Overhears):
+        for kind, text in asides_of(data):
+            on_delta.aside(kind, text)
+
+
 class StreamReader:
     """Feeds the pieces of a streamed answer in, text out as it comes, the whole answer at the end."""
 
@@ -188,6 +218,7 @@ class StreamReader:
         chunk = _object(data)
         if chunk.get("error"):
             raise ErrorInside(data, _status_inside(chunk["error"]))
+        overhear(self._on_delta, chunk)
         text = self.merged.add_chunk(chunk)
         if text and self._on_delta is not None:
             self._on_delta(text)

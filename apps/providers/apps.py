@@ -1,4 +1,4 @@
-"""App configuration: flows are registered by being imported."""
+"""App configuration: flows, handlers and the keys to mask are registered by being imported."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ class ProvidersConfig(AppConfig):
     name = "apps.providers"
 
     def ready(self) -> None:
-        import_module(f"{self.name}.flows")
+        for module in ("flows", "handlers", "masked"):
+            import_module(f"{self.name}.{module}")

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Any, NamedTuple
 
+import orjson
 from django.utils import timezone
 
 from apps.core.crash import crashpoint
 from apps.core.errors import Conflict
 from apps.core.telemetry import span
+from apps.engine.pacing import outside
 from apps.providers import health, ledger
 from apps.providers.answers import Answer
 from apps.providers.errors import (
@@ -27,14 +30,14 @@ from apps.providers.errors import (
     Usage,
 )
 from apps.providers.models import Call, Provider
-from apps.providers.pool import candidate_of, providers_of
-from apps.providers.pricing import estimate, worst_case
-from apps.providers.routing import Choice, choose
+from apps.providers.pool import candidate_of, preferred_for, providers_of
+from apps.providers.pricing import cost_of, estimate, worst_case
+from apps.providers.routing import POLICIES, Choice, choose
 from apps.providers.speakers import Speak, speaker_for
 from apps.providers.terms import Needs, Payer, Reply, Request
 from apps.providers.wire import Ask, OnDelta
 
-__all__ = ["Needs", "Payer", "Reply", "Request", "complete", "takes_tools"]
+__all__ = ["Needs", "Payer", "Reply", "Request", "complete", "encoded", "prompt_room", "takes_tools"]
 
 INLINE_PATIENCE = 5.0  # seconds we wait in place for a rate limit; longer waits are the caller's
 SLOT_POLL = 0.25
@@ -51,14 +54,17 @@ def complete(
     request: Request,
     *,
     in_reserve: InReserve | None = None,
+    on_reply: InSettle | None = None,
     in_settle: InSettle | None = None,
     on_delta: OnDelta | None = None,
 ) -> Reply:
     """One answer of a model, paid for and in the ledger. Call it outside any transaction.
 
-    `in_reserve` runs in the transaction that sets the money aside, once per provider tried; `in_settle` in
-    the one that books the answer. `on_delta` gets the text as it streams, and again from its start if
-    another provider has to take over. Raises BudgetExceeded and the classes of apps.providers.errors.
+    `in_reserve` runs in the transaction that sets the money aside, once per provider tried; the call that it
+    gets may have no id yet, its key names it. `in_settle` runs in the one that books the answer, and that is
+    rolled back if somebody gave the call up meanwhile; `on_reply` runs right before it, outside of any.
+    `on_delta` gets the text as it streams, and again from its start if another provider has to take over.
+    Raises BudgetExceeded and the classes of apps.providers.errors.
     """
     rows = providers_of(request.payer.organization_id)
     choice = _choose(request, rows)
@@ -80,7 +86,8 @@ def complete(
                 gen_ai__request__max_tokens=request.max_tokens,
             ) as traced:
                 is_last = number == len(choice.order) - 1
-                reply = attempt.run(in_reserve, in_settle, on_delta, is_last=is_last)
+                hooks = _Hooks(in_reserve, on_reply, in_settle, on_delta)
+                reply = attempt.run(hooks, is_last=is_last)
                 traced.set_attribute("gen_ai.usage.input_tokens", reply.prompt_tokens)
                 traced.set_attribute("gen_ai.usage.output_tokens", reply.completion_tokens)
                 return reply
@@ -95,23 +102,45 @@ def complete(
     raise _verdict(failures) if failures else _resting(rows, choice.order[0].cool_until)
 
 
-def takes_tools(
-    organization_id: int,
-    *,
-    needs: Needs | None = None,
-    policy: str = "balanced",
-    provider_id: int | None = None,
-) -> bool:
-    """Whether the provider the next call would go to takes native tools, as far as known."""
-    rows = providers_of(organization_id)
-    choice = choose(
-        [candidate_of(row) for row in rows.values()],
-        needs=needs or Needs(),
-        policy=policy,
-        now=timezone.now(),
-        pinned=provider_id,
-    )
+def takes_tools(payer: Payer) -> bool:
+    """Whether the provider that the payer's next call would go to takes native tools, as far as known."""
+    choice = _next(payer, providers_of(payer.organization_id))
     return not choice.order or choice.order[0].tools is not False
+
+
+def prompt_room(payer: Payer, *, max_tokens: int) -> int:
+    """Tokens that a prompt may have at the provider the next call would go to; 0: its window is not known.
+
+    Room for an answer of `max_tokens` is set aside.
+    """
+    rows = providers_of(payer.organization_id)
+    if not any(provider.context_window for provider in rows.values()):
+        return 0
+    choice = _next(payer, rows)
+    if not choice.order or not choice.order[0].context_window:
+        return 0
+    provider = rows[choice.order[0].id]
+    return max(1, provider.context_window - answer_room(provider, max_tokens))
+
+
+def answer_room(provider: Provider, max_tokens: int) -> int:
+    """Tokens that an answer may have: those asked for, as far as the model and its window bear it."""
+    limits = [max_tokens, provider.max_output, provider.context_window // 4]
+    return min(limit for limit in limits if limit)
+
+
+def encoded(*messages: dict[str, Any]) -> list[bytes]:
+    """Messages as requests hold them."""
+    return [orjson.dumps(message) for message in messages]
+
+
+class _Hooks(NamedTuple):
+    """What the caller does at the moments of a call."""
+
+    in_reserve: InReserve | None
+    on_reply: InSettle | None
+    in_settle: InSettle | None
+    on_delta: OnDelta | None
 
 
 class _Attempt:
@@ -121,25 +150,20 @@ class _Attempt:
         self.request = request
         self.provider = provider
         self.key = key
-        self.max_output = min(request.max_tokens, provider.max_output or request.max_tokens)
+        self.max_output = answer_room(provider, request.max_tokens)
 
-    def run(
-        self,
-        in_reserve: InReserve | None,
-        in_settle: InSettle | None,
-        on_delta: OnDelta | None,
-        *,
-        is_last: bool,
-    ) -> Reply:
+    def run(self, hooks: _Hooks, *, is_last: bool) -> Reply:
         speak = speaker_for(self.provider)
         if is_last and self.provider.max_concurrency:
             _wait_for_slot(self.provider)
         amount = worst_case(self.request, max_output=self.max_output, price=self.provider.price)
-        call = ledger.reserve(self.request, self.provider, key=self.key, amount=amount, in_reserve=in_reserve)
+        call = ledger.reserve(
+            self.request, self.provider, key=self.key, amount=amount, in_reserve=hooks.in_reserve
+        )
         crashpoint("after_reserve")
         started = time.monotonic()
         try:
-            answer = _patiently(speak, self._ask(streams=on_delta is not None), on_delta)
+            answer = _patiently(speak, self._ask(streams=hooks.on_delta is not None), hooks.on_delta)
         except CallFailed as failure:
             usage = self._usage_of(failure)
             ledger.fail(call, failure, usage, self.provider, latency_ms=_ms_since(started))
@@ -148,7 +172,7 @@ class _Attempt:
             ledger.lose([call])  # interrupted in the middle: nobody knows what the provider will charge
             raise
         crashpoint("before_settle")
-        reply = self._settle(call, answer, _ms_since(started), in_settle)
+        reply = self._settle(call, answer, _ms_since(started), hooks)
         health.succeeded(self.provider, reply.latency_ms)
         return reply
 
@@ -163,15 +187,9 @@ class _Attempt:
             stream=streams and self.provider.supports_streaming,
         )
 
-    def _settle(self, call: Call, answer: Answer, latency_ms: int, in_settle: InSettle | None) -> Reply:
+    def _settle(self, call: Call, answer: Answer, latency_ms: int, hooks: _Hooks) -> Reply:
         usage = answer.usage or estimate(self.request, reply_bytes=answer.size)
-        replies: list[Reply] = []
-
-        def book(cost: int) -> None:
-            replies.append(self._reply(call, answer, usage, cost=cost, latency_ms=latency_ms))
-            if in_settle is not None:
-                in_settle(replies[0])
-
+        reply = self._reply(call, answer, usage, latency_ms=latency_ms)
         settle = partial(
             ledger.settle,
             call,
@@ -181,22 +199,24 @@ class _Attempt:
             finish_reason=answer.finish_reason,
         )
         try:
-            settle(in_settle=book)
+            if hooks.on_reply is not None:
+                hooks.on_reply(reply)
+            settle(in_settle=partial(hooks.in_settle, reply) if hooks.in_settle is not None else None)
         except Conflict:
             raise
         except BaseException:
             with suppress(Conflict):
                 settle()  # the caller could not use the answer, but it was given and costs what it costs
             raise
-        return replies[0]
+        return reply
 
-    def _reply(self, call: Call, answer: Answer, usage: Usage, *, cost: int, latency_ms: int) -> Reply:
+    def _reply(self, call: Call, answer: Answer, usage: Usage, *, latency_ms: int) -> Reply:
         return Reply(
             text=answer.text,
             tool_calls=answer.tool_calls,
             prompt_tokens=usage.prompt,
             completion_tokens=usage.completion,
-            cost_microusd=cost,
+            cost_microusd=cost_of(usage, self.provider.price),
             latency_ms=latency_ms,
             provider_id=self.provider.pk,
             provider_name=self.provider.name,
@@ -226,7 +246,15 @@ def _choose(request: Request, rows: dict[int, Provider]) -> Choice:
         now=timezone.now(),
         tools_offered=bool(request.tools),
         pinned=request.provider_id,
+        preferred=preferred_for(request.payer),
     )
+
+
+def _next(payer: Payer, rows: dict[int, Provider]) -> Choice:
+    """Where the payer's next call would go, as far as is known before it is made."""
+    candidates = [candidate_of(row) for row in rows.values()]
+    preferred = preferred_for(payer)
+    return choose(candidates, needs=Needs(), policy=POLICIES[0], now=timezone.now(), preferred=preferred)
 
 
 def _patiently(speak: Speak, ask: Ask, on_delta: OnDelta | None) -> Answer:
@@ -240,7 +268,8 @@ def _patiently(speak: Speak, ask: Ask, on_delta: OnDelta | None) -> Answer:
             wait += random.uniform(0.0, 0.1 + 0.2 * wait)  # noqa: S311 - spreads callers, hides nothing
             if waited + wait > INLINE_PATIENCE:
                 raise
-        time.sleep(wait)
+        with outside():
+            time.sleep(wait)
         waited += wait
         pause *= 2
 
@@ -249,7 +278,8 @@ def _wait_for_slot(provider: Provider) -> None:
     """Give calls under way a moment to end; the reservation counts exactly."""
     until = time.monotonic() + INLINE_PATIENCE
     while time.monotonic() < until and _is_busy(provider):
-        time.sleep(SLOT_POLL * random.uniform(0.8, 1.2))  # noqa: S311 - spreads callers, hides nothing
+        with outside():
+            time.sleep(SLOT_POLL * random.uniform(0.8, 1.2))  # noqa: S311 - spreads callers, hides nothing
 
 
 def _is_busy(provider: Provider) -> bool:

@@ -10,6 +10,7 @@ from functools import cache
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from apps.core.masking import secrets_note
 from apps.providers.errors import Unauthorized
 
 
@@ -20,12 +21,15 @@ def is_sendable(key: str) -> bool:
 
 def seal(key: str) -> str:
     """Encrypt; an empty key stays empty."""
+    secrets_note(key)
     return _box(*_secrets()).encrypt(key.encode()).decode("ascii") if key else ""
 
 
 def unseal(sealed: str) -> str:
     """Decrypt. Raises Unauthorized if it was sealed with an encryption key we no longer have."""
-    return _unseal(sealed, *_secrets()) if sealed else ""
+    key = _unseal(sealed, *_secrets()) if sealed else ""
+    secrets_note(key)
+    return key
 
 
 def _secrets() -> tuple[str, ...]:

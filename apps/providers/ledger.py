@@ -15,6 +15,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from apps.core.errors import BudgetExceeded, Conflict
+from apps.core.together import together
 from apps.providers import statements
 from apps.providers.errors import Busy, CallFailed, Usage
 from apps.providers.models import Budget, Call, Provider
@@ -35,15 +36,16 @@ def reserve(
     Raises BudgetExceeded, Busy when the provider's slots are taken, and Conflict for a key used before.
     """
     call = _call(request, provider, key, amount)
-    if died := statements.open_calls(call.stem):
+    if not request.is_first and (died := statements.open_calls(call.stem)):
         lose(Call.objects.filter(pk__in=died))
     try:
         with transaction.atomic(durable=True):
             _take_slot(provider, call.created_at)
-            statements.open_call(call)
-            if in_reserve is not None:
-                in_reserve(call)
-            _set_aside(request.payer, amount)
+            with together():
+                statements.open_call(call)
+                if in_reserve is not None:
+                    in_reserve(call)
+                _set_aside(request.payer, amount)
     except IntegrityError:
         if Call.objects.filter(key=key).exists():
             raise Conflict(f"A call with the key {key!r} is in the ledger already.") from None
@@ -58,22 +60,29 @@ def settle(
     *,
     latency_ms: int,
     finish_reason: str = "",
-    in_settle: Callable[[int], None] | None = None,
+    in_settle: Callable[[], None] | None = None,
 ) -> int:
-    """Book an answered call and return its cost in micro-USD, which `in_settle` gets in the transaction."""
+    """Book an answered call and return its cost in micro-USD; `in_settle` runs in the transaction."""
     cost = cost_of(usage, provider.price)
     closing = _closing(
         Call.Status.SETTLED, cost, usage, latency_ms=latency_ms, finish_reason=finish_reason[:40]
     )
-    with transaction.atomic(durable=True):
-        if not statements.close_call(call.pk, closing):
-            raise Conflict(
-                "This model call was given up as lost while it was under way.",
-                hint="Another worker has taken the work over; its result counts.",
-            )
-        if in_settle is not None:
-            in_settle(cost)
-        _book(call, closing)
+    given_up = Conflict(
+        "This model call was given up as lost while it was under way.",
+        hint="Another worker has taken the work over; its result counts.",
+    )
+    try:
+        with transaction.atomic(durable=True), together():
+            closed = statements.close_call(call.pk, closing)
+            if in_settle is not None:
+                in_settle()
+            _book(call, closing)
+            if not closed():
+                raise given_up
+    except IntegrityError:  # what the other worker wrote may stand in the way of ours
+        if Call.objects.filter(pk=call.pk, status=Call.Status.RESERVED).exists():
+            raise
+        raise given_up from None
     return cost
 
 
@@ -141,6 +150,7 @@ def _call(request: Request, provider: Provider, key: str, amount: int) -> Call:
         bead_id=payer.bead_id,
         session_id=payer.session_id,
         run_id=payer.run_id,
+        user_id=payer.user_id,
         purpose=payer.purpose[:60],
         provider_id=provider.pk,
         provider_name=provider.name,
@@ -167,7 +177,7 @@ def _closing(status: Call.Status, cost: int, usage: Usage, *, latency_ms: int, *
 
 def _close(call: Call, closing: Closing) -> bool:
     """End the call and book its cost; False if somebody else has ended it. Needs a transaction."""
-    if not statements.close_call(call.pk, closing):
+    if not statements.close_call(call.pk, closing)():
         return False
     _book(call, closing)
     return True
@@ -181,26 +191,31 @@ def _book(call: Call, closing: Closing) -> None:
 def _set_aside(payer: Payer, amount: int) -> None:
     """Reserve under all budgets at once; organization and project get their rows here if missing."""
     wanted = {"organization"} if payer.project_id is None else {"organization", "project"}
-    _lock(payer.organization_id)
-    charged = statements.set_aside(payer, amount)
+    is_locked = statements.lock_organization(payer.organization_id)
+    charging = statements.set_aside(payer, amount)
+    if not is_locked():  # it ran beside whoever made rows meanwhile, and may have missed some of them
+        statements.give_back(payer, amount, charging())
+        _lock(payer.organization_id)
+        charging = statements.set_aside(payer, amount)
+    charged = charging()
     if wanted <= charged:
         return
     if charged:  # but not all: take it back, make the missing row, and do it again with all of them
-        statements.book(payer, reserved=amount, cost=0)
+        statements.give_back(payer, amount, charged)
     elif lacking := _lacking(payer, amount):
         raise _exceeded(lacking, amount)
     _make_row(payer.organization_id, Budget.Scope.ORGANIZATION, payer.organization_id)
     if payer.project_id is not None:
         _make_row(payer.organization_id, Budget.Scope.PROJECT, payer.project_id)
-    if not wanted <= statements.set_aside(payer, amount):
+    if not wanted <= statements.set_aside(payer, amount)():
         raise _exceeded(_lacking(payer, amount), amount)
 
 
 def _lock(organization_id: int) -> None:
     """Take the organization's lock; whoever holds it makes the other rows, so nobody waits in a circle."""
-    if not statements.lock_organization(organization_id):
+    if not statements.lock_organization(organization_id)():
         _make_row(organization_id, Budget.Scope.ORGANIZATION, organization_id)
-        statements.lock_organization(organization_id)
+        statements.lock_organization(organization_id)()
 
 
 def _make_row(organization_id: int, scope: str, scope_id: int) -> None:

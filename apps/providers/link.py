@@ -22,8 +22,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import certifi
 
+from apps.engine.pacing import outside
 from apps.providers.errors import Garbage, Rejected, TimedOut, Unauthorized, Unreachable
 from apps.providers.keys import is_sendable
+from apps.providers.scissors import check_cut, hold, shut
 
 PIECE = 64 * 1024
 BODY_LIMIT = 16 * 1024 * 1024
@@ -104,18 +106,27 @@ class Exchange:
             raise _slow(self._server, f"did not finish its answer within {self._patience.total:g} s")
         self._wire.settimeout(min(remaining, self._patience.idle))
         try:
-            piece = self._response.read1(PIECE)
+            piece = self._take()
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return self._read()
             raise _slow(self._server, "stopped in the middle of its answer") from None
         except (HTTPException, OSError) as fault:
+            check_cut()
             raise _broken(self._server, fault) from None
         if not piece:
+            check_cut()
             if self._response.length:
                 raise _broken(self._server)
             self.finished = True
         return piece
+
+    def _take(self) -> bytes:
+        """The next piece; of an answer that comes bit by bit there may be a wait for it."""
+        if self._response.length is not None or _readable(self._wire):
+            return self._response.read1(PIECE)
+        with outside():
+            return self._response.read1(PIECE)
 
 
 class _Lines(dict[tuple[str, str], _Line]):
@@ -167,10 +178,11 @@ def _send(
         try:
             return _ask(kept, server, parts, method, path, body, patience)
         except ConnectionError:
-            pass  # closed by the server just as we used it; not one byte came back, so ask once more
+            check_cut()  # else closed by the server just as we used it: not one byte came back, so ask again
     try:
         return _ask(_open(server, parts, patience), server, parts, method, path, body, patience)
     except ConnectionError as fault:
+        check_cut()
         raise _broken(server, fault) from None
 
 
@@ -187,10 +199,12 @@ def _ask(
     target = parts.path.rstrip("/") + path + (f"?{parts.query}" if parts.query else "")
     wire = connection.sock  # the connection lets go of it when the server says "Connection: close"
     wire.settimeout(patience.total)
+    hold(lambda: shut(wire))
     try:
         with suppress(BrokenPipeError):  # a server that refuses early has answered before all was sent
             connection.request(method, target, body=body, headers=_request_headers(server, body))
-        return connection, wire, connection.getresponse()
+        with outside():
+            return connection, wire, connection.getresponse()
     except TimeoutError:
         connection.close()
         raise _slow(server, f"did not answer within {patience.total:g} s") from None

@@ -5,20 +5,25 @@ The import takes seconds and some 200 MB, so it happens at the first call and on
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
-from apps.providers.answers import Answer, Merger, read_completion
+from apps.engine.pacing import outside
+from apps.providers.answers import Answer, Merger, overhear, read_completion
+from apps.providers.caching import cache_marked
 from apps.providers.errors import CallFailed, ContextTooLong, NoProvider, TimedOut, Unreachable, Usage
 from apps.providers.faults import Asked, clean, named_fault, wait_in
 from apps.providers.link import Patience, Server
+from apps.providers.scissors import waited
 from apps.providers.wire import Ask, OnDelta
 
 _import_lock = threading.Lock()
@@ -42,7 +47,9 @@ def _read_stream(chunks: Iterator[Any], asked: Asked, on_delta: OnDelta | None) 
     merged = Merger()
     try:
         while (chunk := _guarded(lambda: next(chunks, None), asked)) is not None:
-            text = merged.add_chunk(chunk.model_dump())
+            data = chunk.model_dump()
+            overhear(on_delta, data)
+            text = merged.add_chunk(data)
             if text and on_delta is not None:
                 on_delta(text)
     except CallFailed as failure:
@@ -55,7 +62,10 @@ def _read_stream(chunks: Iterator[Any], asked: Asked, on_delta: OnDelta | None) 
 
 def _guarded(call: Callable[[], Any], asked: Asked) -> Any:
     try:
-        return call()
+        with outside():
+            return waited(call)
+    except CallFailed:  # it was cut
+        raise
     except Exception as error:  # noqa: BLE001 - the edge to foreign code: whatever it raises is a failed call
         raise _fault(error, asked) from None
 
@@ -63,7 +73,7 @@ def _guarded(call: Callable[[], Any], asked: Asked) -> Any:
 def _arguments(server: Server, ask: Ask, limits: Patience) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": ask.model,
-        "messages": [orjson.loads(message) for message in ask.messages],
+        "messages": cache_marked([orjson.loads(message) for message in ask.messages], ask.model),
         "max_tokens": ask.max_tokens,
         "timeout": limits.total,
         "num_retries": 0,
@@ -120,6 +130,7 @@ def _litellm() -> Any:
     with _import_lock:
         # Otherwise importing fetches a price map from the internet.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        is_new = "litellm" not in sys.modules
         try:
             litellm: Any = importlib.import_module("litellm")
         except ImportError as error:
@@ -127,6 +138,8 @@ def _litellm() -> Any:
                 f"LiteLLM cannot be imported: {error}.",
                 hint="Install the requirements again (make install).",
             ) from None
+        if is_new:
+            gc.freeze()  # every full collection would look through its half million objects
         litellm.telemetry = False
         litellm.suppress_debug_info = True
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):

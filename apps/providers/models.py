@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from apps.accounts.models import Organization
 from apps.core.models import Timestamped
@@ -122,6 +123,42 @@ class Provider(Timestamped):
         return unseal(self.sealed_key)
 
 
+class PreferenceQuerySet(models.QuerySet["Preference"]):
+    def for_user(self, user: Any) -> PreferenceQuerySet:
+        return visible_to(user, self, "organization_id")
+
+
+class Preference(models.Model):
+    """Which provider is asked first for one kind of work of a role in a project, while it has this model."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    project_id = models.BigIntegerField()
+    role = models.CharField(max_length=80, blank=True, help_text="Empty: calls of no agent, such as chats.")
+    purpose = models.CharField(max_length=60, blank=True)
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="preferences")
+    model = models.CharField(max_length=200)
+    optimization = models.CharField(max_length=40, blank=True, help_text="The recommendation it came from.")
+    reason = models.TextField(blank=True)
+    made_by = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = PreferenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project_id", "role", "purpose"], name="preference_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose or 'calls'} of {self.role or 'people'}: {self.model}"
+
+    @property
+    def in_force(self) -> bool:
+        """Routing asks it first; if not, it waits for the provider to be on and to have this model again."""
+        return self.provider.enabled and self.provider.model == self.model
+
+
 class BudgetQuerySet(models.QuerySet["Budget"]):
     def for_user(self, user: Any) -> BudgetQuerySet:
         return visible_to(user, self, "organization_id")
@@ -187,6 +224,7 @@ class Call(models.Model):
     bead_id = models.BigIntegerField(null=True, db_index=True)
     session_id = models.BigIntegerField(null=True, db_index=True)
     run_id = models.BigIntegerField(null=True, db_index=True)
+    user_id = models.BigIntegerField(null=True, help_text="The person who asked; empty: agents at work.")
     purpose = models.CharField(max_length=60, blank=True)
     provider_id = models.BigIntegerField()
     provider_name = models.CharField(max_length=80)
@@ -225,3 +263,36 @@ class Call(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class CallTotalQuerySet(models.QuerySet["CallTotal"]):
+    def for_user(self, user: Any) -> CallTotalQuerySet:
+        return visible_to(user, self, "organization_id")
+
+
+class CallTotal(models.Model):
+    """Sums over the calls that `apps.providers.totals` has added up."""
+
+    organization_id = models.BigIntegerField()
+    provider_name = models.CharField(max_length=80)
+    model = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=Call.Status.choices)
+    calls = models.PositiveBigIntegerField(default=0)
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
+    completion_tokens = models.PositiveBigIntegerField(default=0)
+    cached_tokens = models.PositiveBigIntegerField(default=0)
+    cost_microusd = models.PositiveBigIntegerField(default=0)
+    latency_ms = models.PositiveBigIntegerField(default=0)
+    up_to = models.BigIntegerField(default=0, help_text="The newest call when this was added to.")
+
+    objects = CallTotalQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_id", "provider_name", "model", "status"], name="call_total_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} of {self.provider_name}, {self.status}"

@@ -1,29 +1,60 @@
-"""The providers an organization may call, read once a second at most."""
+"""The providers an organization may call and those it prefers, read once a second at most."""
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
-from apps.providers.models import Provider
+from apps.providers.models import Preference, Provider
 from apps.providers.routing import Candidate
+from apps.providers.terms import Payer
 
 KEEP_SECONDS = 1.0
 
-_kept: dict[int, tuple[float, dict[int, Provider]]] = {}
+Work = tuple[int, str, str]  # project, role, purpose
+
+
+@dataclass(frozen=True)
+class _Pool:
+    read_at: float
+    providers: dict[int, Provider]
+    preferences: dict[Work, tuple[int, str]]  # provider and model
+
+
+_kept: dict[int, _Pool] = {}
 _lock = threading.Lock()
 
 
 def providers_of(organization_id: int) -> dict[int, Provider]:
     """Enabled providers by id. The rows are shared between threads: read them, never change them."""
+    return _pool(organization_id).providers
+
+
+def preferred_for(payer: Payer) -> int | None:
+    """The provider that this work prefers, unless it has another model by now."""
+    if payer.project_id is None:
+        return None
+    pool = _pool(payer.organization_id)
+    provider_id, model = pool.preferences.get((payer.project_id, payer.role, payer.purpose), (0, ""))
+    provider = pool.providers.get(provider_id)
+    return provider_id if provider is not None and provider.model == model else None
+
+
+def _pool(organization_id: int) -> _Pool:
     now = time.monotonic()
     kept = _kept.get(organization_id)
-    if kept is not None and now - kept[0] < KEEP_SECONDS:
-        return kept[1]
-    rows = {row.pk: row for row in Provider.objects.usable_by(organization_id)}
+    if kept is not None and now - kept.read_at < KEEP_SECONDS:
+        return kept
+    rows = Preference.objects.filter(organization_id=organization_id).order_by()
+    fresh = _Pool(
+        now,
+        {row.pk: row for row in Provider.objects.usable_by(organization_id)},
+        {(row.project_id, row.role, row.purpose): (row.provider_id, row.model) for row in rows},
+    )
     with _lock:
-        _kept[organization_id] = (now, rows)
-    return rows
+        _kept[organization_id] = fresh
+    return fresh
 
 
 def forget() -> None:

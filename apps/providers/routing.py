@@ -60,8 +60,11 @@ def choose(
     now: datetime,
     tools_offered: bool = False,
     pinned: int | None = None,
+    preferred: int | None = None,
 ) -> Choice:
     """Order the candidates that fit; ones that failed last time go to the end.
+
+    The `preferred` one comes first if it fits and did not fail last time; else the policy decides.
 
     A candidate whose circuit was opened and whose rest is over is in the order: trying it is how it recovers.
     The scripted demo takes part only when it is pinned or alone.
@@ -76,7 +79,7 @@ def choose(
     fit = [c for c, why in judged if not why]
     refused = tuple((c, why) for c, why in judged if why)
     rank = _ranker(fit, policy)
-    return Choice(tuple(sorted(fit, key=lambda c: (c.failed, rank(c), c.id))), refused)
+    return Choice(tuple(sorted(fit, key=lambda c: (c.failed, c.id != preferred, rank(c), c.id))), refused)
 
 
 def _obstacle(candidate: Candidate, needs: Needs, tools_offered: bool, now: datetime) -> str:

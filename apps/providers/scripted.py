@@ -46,12 +46,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Said(_Strict):
+    text: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+
+
 class ScriptLine(_Strict):
-    """One reply: actions with notes, or raw text."""
+    """One reply: actions with notes, raw text, or `said`: text and tool calls exactly as recorded."""
 
     notes: str = ""
     actions: tuple[dict[str, dict[str, Any]], ...] = ()
     raw: str | None = None
+    said: Said | None = None
     delay: float = Field(default=0.0, ge=0)
 
     @field_validator("actions")
@@ -62,6 +68,8 @@ class ScriptLine(_Strict):
         return actions
 
     def spoken(self, turn: int, *, tools_offered: bool) -> ScriptedReply:
+        if self.said is not None:
+            return ScriptedReply(self.said.text, self.said.tool_calls, self.delay)
         if self.raw is not None:
             return ScriptedReply(self.raw, delay=self.delay)
         pairs = [pair for action in self.actions for pair in action.items()]

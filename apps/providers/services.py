@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -19,14 +19,14 @@ from apps.core.errors import BadInput, Conflict, LoomError, NotFound
 from apps.events.bus import emit
 from apps.providers import gateway, ledger, wire
 from apps.providers.discovery import ASK_PATIENCE, Found, providers_detect
-from apps.providers.errors import CallFailed, ModelMissing, Rejected
+from apps.providers.errors import CallFailed, ModelMissing, Rejected, ToolsUnsupported
 from apps.providers.fields import check_fields, check_key, check_row, known_of, price_fields, with_known_price
 from apps.providers.health import failed, succeeded
 from apps.providers.models import Budget, Call, Provider
 from apps.providers.pool import forget
 from apps.providers.pricing import MILLION, Price
 from apps.providers.speakers import server_of
-from apps.providers.terms import Payer, Request
+from apps.providers.terms import Payer, Reply, Request
 
 DEMO_NAME: Final = "demo"
 DEMO_PRICE = Price(250_000, 1_250_000, known=False)  # nominal, so that budgets can be seen at work
@@ -134,8 +134,23 @@ def provider_delete(*, provider_id: int, actor: str = "") -> None:
     forget()
 
 
+# What agents do with tools, as small as can be: a model that refuses it has none.
+_TOOL = orjson.dumps(
+    [
+        {
+            "type": "function",
+            "function": {
+                "name": "say",
+                "description": "Say a word.",
+                "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+            },
+        }
+    ]
+)
+
+
 def provider_test(*, provider: Provider, organization_id: int, purpose: str = "test") -> Probe:
-    """Make one tiny call, booked like any other, and say what came of it."""
+    """Make one tiny call that offers a tool, booked like any other, and say what came of it."""
     messages = [
         orjson.dumps({"role": "system", "content": "You answer with one word."}),
         orjson.dumps({"role": "user", "content": "Say OK."}),
@@ -149,18 +164,29 @@ def provider_test(*, provider: Provider, organization_id: int, purpose: str = "t
         payer=Payer(organization_id=organization_id, purpose=purpose),
         key=f"test:{provider.pk}:{timezone.now().isoformat()}#1",
         max_tokens=64,
+        tools=None if provider.supports_tools is False else _TOOL,
         provider_id=provider.pk,
     )
-    forget()
     try:
-        reply = gateway.complete(request)
+        reply = _asked(request)
     except LoomError as failure:
         return Probe(False, failure.message, failure.hint)
+    told = f"{provider.name} answered with {reply.model} in {reply.latency_ms / 1000:.1f} s."
     return Probe(
         True,
-        f"{provider.name} answered with {reply.model} in {reply.latency_ms / 1000:.1f} s.",
+        told if reply.native_tools else f"{told} It has no tools: agents write their actions as JSON.",
         latency_ms=reply.latency_ms,
     )
+
+
+def _asked(request: Request) -> Reply:
+    """The reply; of a model that refuses tools, the one it gives without."""
+    forget()
+    try:
+        return gateway.complete(request)
+    except ToolsUnsupported:
+        forget()
+        return gateway.complete(replace(request, key=f"{request.key[:-1]}2", tools=None))
 
 
 def provider_probe(*, provider: Provider) -> tuple[Probe, CallFailed | None]:

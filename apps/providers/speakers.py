@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from apps.engine.pacing import outside
 from apps.providers import litellm_client, wire
 from apps.providers.answers import Answer
 from apps.providers.errors import Usage
@@ -43,7 +44,9 @@ def server_of(provider: Provider) -> Server:
 
 def _play(script: Script, ask: Ask, on_delta: OnDelta | None) -> Answer:
     reply = script.reply([orjson.loads(message) for message in ask.messages], tools_offered=bool(ask.tools))
-    time.sleep(reply.delay)
+    if reply.delay:
+        with outside():
+            time.sleep(reply.delay)
     if on_delta is not None and reply.text:
         on_delta(reply.text)
     answer = Answer(reply.text, reply.tool_calls, reply.finish_reason, model=ask.model)

@@ -6,7 +6,7 @@ What they write is declared and constrained on the models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,9 +14,11 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.core.sql import direct
+from apps.core.together import Sent, send
 from apps.providers.models import Call
 from apps.providers.terms import Payer
 
+_SCOPES = ("organization", "project", "bead", "run")
 # A payer's ids that are not given are NULL and match nothing.
 _THEIRS = (
     "(scope = 'organization' AND scope_id = %s OR scope = 'project' AND scope_id = %s"
@@ -61,43 +63,55 @@ class Closing(NamedTuple):
     error_text: str = ""
 
 
-def lock_organization(organization_id: int) -> bool:
-    """Wait for other reservations of the organization; False if it has no row yet to wait at.
+def lock_organization(organization_id: int) -> Callable[[], bool]:
+    """Wait for other reservations of the organization; whether it has a row to wait at, once that is asked.
 
     SQLite's transactions hold the write lock from their start, so there is nothing to wait for.
     """
-    return not connection.features.has_select_for_update or _run(_LOCK, [organization_id]) == 1
+    if not connection.features.has_select_for_update:
+        return lambda: True
+    sent = send(_LOCK, [organization_id])
+    return lambda: sent.count == 1
 
 
-def set_aside(payer: Payer, amount: int) -> set[str]:
+def set_aside(payer: Payer, amount: int) -> Callable[[], set[str]]:
     """Reserve under every budget of the payer, or, if one of them lacks the room, under none.
 
-    Returns the scopes that have a budget row now charged; none when it was refused. Needs the lock.
+    Tells, once asked, the scopes whose budget row is charged; none when it was refused. Needs the lock.
     """
     theirs = _ids(payer)
-    with direct() as cursor:
-        cursor.execute(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount])
-        return {scope for (scope,) in cursor.fetchall()}
+    sent = send(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount])
+    return lambda: {scope for (scope,) in sent.rows}
 
 
 def book(payer: Payer | Call, *, reserved: int, cost: int) -> None:
     """Turn what was set aside into what was spent, under every budget of the payer. Needs the lock."""
     if reserved or cost:
-        _run(_BOOK, [reserved, cost, *_ids(payer)])
+        send(_BOOK, [reserved, cost, *_ids(payer)])
+
+
+def give_back(payer: Payer, amount: int, scopes: set[str]) -> None:
+    """Undo `set_aside` in exactly the scopes it charged: others may have made rows since."""
+    if scopes:
+        theirs = [one if scope in scopes else None for scope, one in zip(_SCOPES, _ids(payer), strict=True)]
+        send(_BOOK, [amount, 0, *theirs])
 
 
 def open_call(call: Call) -> None:
     """Insert the row and set its primary key."""
     values = [getattr(call, column) for column in _COLUMNS]
     values[_COLUMNS.index("created_at")] = _time(call.created_at)
-    with direct() as cursor:
-        cursor.execute(_OPEN, values)
-        (call.pk,) = cursor.fetchone()
+
+    def note(inserted: Sent) -> None:
+        ((call.pk,),) = inserted.rows
+
+    send(_OPEN, values, then=note)
 
 
-def close_call(call_id: int, closing: Closing) -> bool:
-    """End a call that is under way; False if somebody else has ended it."""
-    return _run(_CLOSE, [*closing, _time(timezone.now()), call_id]) == 1
+def close_call(call_id: int, closing: Closing) -> Callable[[], bool]:
+    """End a call that is under way; False, once asked, if somebody else has ended it."""
+    sent = send(_CLOSE, [*closing, _time(timezone.now()), call_id])
+    return lambda: sent.count == 1
 
 
 def open_calls(stem: str) -> list[int]:
@@ -105,13 +119,6 @@ def open_calls(stem: str) -> list[int]:
     with direct() as cursor:
         cursor.execute(_OPEN_OF_STEM, [stem])
         return [call_id for (call_id,) in cursor.fetchall()]
-
-
-def _run(statement: str, values: Sequence[Any]) -> int:
-    """Execute; how many rows it touched."""
-    with direct() as cursor:
-        cursor.execute(statement, values)
-        return int(cursor.rowcount)
 
 
 def _ids(payer: Payer | Call) -> tuple[int | None, ...]:

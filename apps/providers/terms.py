@@ -17,6 +17,8 @@ class Payer:
     session_id: int | None = None
     run_id: int | None = None
     purpose: str = ""
+    user_id: int | None = None  # the person who asked, where it was one
+    role: str = ""  # of the agent at work
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Request:
     `messages` are JSON-encoded chat messages of the OpenAI form, encoded once and appended to; they are
     joined into the body and never walked again. `known_tokens` is what the model itself reported for the
     first `known_messages` of them. `key` is `<stem>#<attempt>`: a row of the same stem that is still
-    reserved belongs to an attempt that died, and is booked as lost.
+    reserved belongs to an attempt that died, and is booked as lost; `is_first` says that there was none.
     """
 
     messages: Sequence[bytes]
@@ -52,6 +54,7 @@ class Request:
     needs: Needs = Needs()
     provider_id: int | None = None
     policy: str = "balanced"
+    is_first: bool = False
 
 
 @dataclass(frozen=True)

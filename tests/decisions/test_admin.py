@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
-from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.decisions.models import Decision, Vote
+from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide, decision_request, vote_cast
 from apps.engine.models import Signal
-from tests.admin_battery import AdminBattery, page, superuser, world
+from tests.admin_pages import page, superuser, world
 from tests.world import World, run_add, world_build
 
 __all__ = ["superuser", "world"]
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [Decision, Vote]
-    history: ClassVar[list[type[Model]]] = [Decision, Vote]
 
 
 def answer_page(decision: Decision) -> str:
@@ -88,7 +80,7 @@ def test_open_decisions_are_passed_on_and_withdrawn(client: Client, world: World
     decision_decide(decision=second, choice="drop", decider="ann")
 
     def act(name: str) -> str:
-        data = {"action": name, "_selected_action": [first.pk, second.pk]}
+        data = {"action": name, "_selected_action": [first.pk, second.pk], "sure": "yes"}
         return client.post(page(Decision, "changelist"), data, follow=True).content.decode()
 
     assert "1 passed on to the next who may answer." in act("escalate")

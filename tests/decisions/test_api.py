@@ -48,13 +48,13 @@ def test_a_decision_looks_like_a_bead_with_a_question(ann: Client, world: World)
     (body,) = ann.get(LIST).json()
     assert ann.get(one(decision)).json() == body
     assert (body["id"], body["type"], body["status"], body["state"]) == (
-        decision.pk,
+        str(decision.pk),
         "decision",
         "open",
         "open",
     )
     assert body["title"] == f"Decision: {decision.question}"
-    assert (body["project_id"], body["parent"]) == (world.project.pk, world.beads[0].key)
+    assert (body["project_id"], body["parent"]) == (str(world.project.pk), world.beads[0].key)
     assert (body["options"], body["recommendation"]) == (["hash", "drop"], "hash")
     assert body["option_details"][0] == {"key": "hash", "label": "Store a salted hash"}
     assert (body["requester_id"], body["assigned_to"], body["priority"]) == ("Engineer", "decision-maker", 2)
@@ -72,7 +72,7 @@ def test_decisions_are_filtered(ann: Client, world: World) -> None:
     def found(query: str) -> list[int]:
         answer = ann.get(f"{LIST}?{query}")
         assert answer["X-Total-Count"] == str(len(answer.json()))
-        return [row["id"] for row in answer.json()]
+        return [int(row["id"]) for row in answer.json()]
 
     assert found("status=open") == [urgent.pk, first.pk]
     assert found("status=closed") == [done.pk, gone.pk]
@@ -90,7 +90,7 @@ def test_what_waits_for_ones_vote_is_mine_until_one_has_voted(ann: Client, world
     decision = decision_request(
         project=world.project, question="Which?", options=options, voters=["ann", "bob"]
     )
-    assert [row["id"] for row in ann.get(f"{LIST}?mine=true").json()] == [decision.pk]
+    assert [row["id"] for row in ann.get(f"{LIST}?mine=true").json()] == [str(decision.pk)]
     assert send(ann, one(decision, "/votes"), choice="a").status_code == 200
     assert ann.get(f"{LIST}?mine=true").json() == []
 
@@ -125,7 +125,7 @@ def test_a_person_asks(ann: Client, world: World) -> None:
     )
     assert answer.status_code == 201
     body = answer.json()
-    assert (body["project_id"], body["parent"]) == (world.project.pk, world.beads[0].key)
+    assert (body["project_id"], body["parent"]) == (str(world.project.pk), world.beads[0].key)
     assert (body["options"], body["default_choice"]) == (["MIT", "apache"], "MIT")
     assert (body["requester_id"], body["assigned_to"], body["context"]) == ("ann", "cto", "size: small")
     kept = Decision.objects.get(pk=body["id"])

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db.models import Sum
 
 from apps.accounts.models import Organization
 from apps.providers import health, link, pool, wire
 from apps.providers.gateway import Payer, Request
-from apps.providers.models import Provider
+from apps.providers.models import Budget, Call, Provider
 from apps.providers.scripted import ScriptedReply
 from apps.providers.services import provider_create
 from tests.providers.script_server import ScriptServer
@@ -99,3 +100,16 @@ TOOLS = json.dumps(
         }
     ]
 ).encode()
+
+
+def spent_and_reserved() -> dict[str, tuple[int, int]]:
+    rows = Budget.objects.values_list("scope", "spent_microusd", "reserved_microusd")
+    return {scope: (spent, reserved) for scope, spent, reserved in rows}
+
+
+def assert_counters_match_the_ledger() -> None:
+    for budget in Budget.objects.all():
+        calls = Call.objects.filter(**{f"{budget.scope}_id": budget.scope_id})
+        assert budget.spent_microusd == (calls.aggregate(cost=Sum("cost_microusd"))["cost"] or 0)
+        under_way = calls.filter(status=Call.Status.RESERVED).aggregate(held=Sum("reserved_microusd"))["held"]
+        assert budget.reserved_microusd == (under_way or 0)

@@ -87,7 +87,7 @@ def test_hooks_run_inside_the_transactions_of_reservation_and_settlement(
     seen: list[tuple[str, bool, str]] = []
 
     def in_reserve(call: Call) -> None:
-        seen.append(("reserve", connection.in_atomic_block, Call.objects.get(pk=call.pk).status))
+        seen.append(("reserve", connection.in_atomic_block, Call.objects.get(key=call.key).status))
 
     def in_settle(reply: Reply) -> None:
         seen.append(("settle", connection.in_atomic_block, Call.objects.get(pk=reply.call_id).status))
@@ -212,12 +212,12 @@ def test_a_model_without_tools_is_remembered_and_the_caller_told(
     provider: Provider, server: ScriptServer, make_request: MakeRequest
 ) -> None:
     server.switches.tools = False
-    assert takes_tools(provider.organization_id or 0)
+    assert takes_tools(Payer(provider.organization_id or 0))
     with pytest.raises(ToolsUnsupported):
         complete(make_request(tools=TOOLS))
     provider.refresh_from_db()
     assert provider.supports_tools is False
-    assert not takes_tools(provider.organization_id or 0)
+    assert not takes_tools(Payer(provider.organization_id or 0))
     with pytest.raises(ToolsUnsupported):
         complete(make_request(tools=TOOLS))
     assert len(server.requests) == 1, "once known, nothing is sent to find out again"

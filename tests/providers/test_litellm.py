@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -12,12 +14,22 @@ from apps.providers import errors, litellm_client
 from apps.providers.gateway import complete
 from apps.providers.link import Patience, Server
 from apps.providers.models import Call, Provider
+from apps.providers.scissors import Scissors, cuttable
 from apps.providers.wire import Ask
 from tests.providers.conftest import HELLO, TOOLS, MakeProvider, MakeRequest, message
 from tests.providers.script_server import ScriptServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),  # LiteLLM does so
+]
 LIMITS = Patience(connect=5, total=20, idle=20)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """It takes seconds to load: not while a test holds its transaction, which PostgreSQL would end."""
+    litellm_client._litellm()
 
 
 @pytest.fixture
@@ -85,6 +97,30 @@ def test_an_unreachable_server_and_a_hanging_one_are_told_apart(server: ScriptSe
     server.fail_next("hang")
     with pytest.raises(errors.TimedOut, match="acme"):
         litellm_client.chat(Server(server.url, "k", "acme"), ask, limits=Patience(1, 1, 1))
+
+
+@pytest.mark.parametrize(("silence", "heard"), [("hang", False), ("stall", True)])
+def test_a_call_through_it_is_cut_while_its_server_says_nothing(
+    server: ScriptServer, silence: str, heard: bool
+) -> None:
+    said: list[str] = []
+    scissors = Scissors(lambda: errors.CallFailed("Stopped."))
+    timer = threading.Timer(0.1, scissors.cut)
+
+    def hear(text: str) -> None:
+        said.append(text)
+        if not timer.is_alive():
+            timer.start()
+
+    server.fail_next(silence)
+    if not heard:
+        timer.start()
+    ask = Ask("openai/script", [message("user", "Hi.")], 20, stream=True)
+    began = time.monotonic()
+    with pytest.raises(errors.CallFailed, match="Stopped") as caught, cuttable(scissors):
+        litellm_client.chat(Server(server.url, "k", "acme"), ask, limits=LIMITS, on_delta=hear)
+    assert time.monotonic() - began < LIMITS.total / 2
+    assert bool(said) == bool(caught.value.usage) == heard, "what was said is paid for"
 
 
 def test_a_vendor_litellm_does_not_know_is_an_error_of_ours() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -150,3 +151,26 @@ def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput) as caught:
         names(ALL, policy="cheapest")
     assert "minimize_cost" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "order"),
+    [
+        ({}, {}, "good cheap text-only fast"),
+        ({"failed": True}, {}, "cheap text-only fast good"),
+        ({"cool_until": NOW + timedelta(minutes=1)}, {}, "cheap text-only fast"),
+        ({"vision": False}, {"needs": Needs(vision=True)}, ""),
+        ({"tools": False}, {"tools_offered": True}, "cheap fast"),
+        ({"is_demo": True}, {}, "cheap text-only fast"),
+        ({}, {"pinned": CHEAP.id}, "cheap"),
+    ],
+)
+def test_the_preferred_one_comes_first_while_it_is_well_and_fits(
+    changes: dict[str, Any], more: dict[str, Any], order: str
+) -> None:
+    changed = replace(GOOD, **changes)
+    assert names([changed, TEXT_ONLY, CHEAP, FAST], preferred=GOOD.id, **more) == order
+
+
+def test_one_that_is_gone_is_preferred_by_nobody() -> None:
+    assert names(ALL, preferred=99) == names(ALL)

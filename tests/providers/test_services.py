@@ -161,6 +161,16 @@ def test_a_test_is_one_tiny_paid_call(provider: Provider, server: ScriptServer) 
     row = Call.objects.get()
     assert (row.purpose, row.status) == ("test", Call.Status.SETTLED)
     assert server.requests[0].size < 500
+    assert "no tools" not in probe.message
+
+
+def test_a_test_tells_of_a_model_without_tools(provider: Provider, server: ScriptServer) -> None:
+    server.switches.tools = False
+    probe = provider_test(provider=provider, organization_id=provider.organization_id or 0)
+    assert probe.ok
+    assert "primary answered with script" in probe.message
+    assert "It has no tools" in probe.message
+    assert Call.objects.filter(status=Call.Status.SETTLED).count() == 1
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from apps.agents.actions import Action, ActionContext, ActionError, Result, bind
+from apps.agents.actions import Action, ActionContext, ActionError, Result, bind, resolve
+from apps.agents.actions.base import LIMIT, clip
 from apps.agents.checks import run_checks
+from apps.agents.compaction import room_for
 from apps.agents.desk import PlatformDesk
 from apps.agents.models import Turn
 from apps.agents.project_checks import worktree_checks
 from apps.agents.replies import Call
-from apps.agents.results import CheckReport, CommandResult
-from apps.agents.seat import Seat
+from apps.agents.results import CheckReport
+from apps.agents.seat import Seat, idle_turns
+from apps.agents.secrets import project_masker, secrets_learn
+from apps.commands.judging import Judgement
+from apps.commands.services import command_judge
+from apps.core.errors import Forbidden
+from apps.core.masking import MASK
 from apps.engine import leases
 from apps.engine.flow import current
+
+SHARE = 0.12  # of the model's room that one result may take
+LEAST_SHOWN = 2_000
+
+
+def result_chars(seat: Seat) -> int:
+    """How many characters of a result the model is shown: less where its window is small."""
+    room = int(room_for(seat) * SHARE * seat.talk.bytes_per_token)
+    return max(LEAST_SHOWN, min(LIMIT, room)) if room else LIMIT
+
+
+def only_looks(seat: Seat, turn: Turn) -> bool:
+    """Whether the turn changes nothing and takes milliseconds: then it is kept together with its reply."""
+    kinds = [resolve(asked["name"]) for asked in turn.actions]
+    return seat.is_laid_out and bool(kinds) and all(kind is not None and kind.is_look for kind in kinds)
 
 
 class Acting:
@@ -24,6 +48,9 @@ class Acting:
         self.seat, self.turn = seat, turn
         self.results: list[dict[str, Any]] = []
         self.outcome: list[dict[str, Any]] = []
+        self.outputs: dict[int, str] = {}  # whole texts of which only parts are shown
+        self.shown = result_chars(seat)
+        self.masked = project_masker(seat.session.project_id)
         self.commit = ""
         self.ends = ""
         self.desk = PlatformDesk(seat, turn=turn.number, run_id=run_id)
@@ -31,6 +58,7 @@ class Acting:
         self._context: ActionContext | None = None
 
     def run(self) -> None:
+        self.masked = secrets_learn(self.seat.session.project_id, self.seat.session.base_commit)
         changed = False
         for index, asked in enumerate(self.turn.actions):
             if self.ends:
@@ -47,10 +75,10 @@ class Acting:
             self.commit = self.seat.keep()
         if self.turn.error:
             self.results.append({"say": self.turn.error})
-        elif self.seat.trail.repeats(self.turn.actions) and not self.ends:
-            self.results.append(
-                {"say": "You did exactly this before; the result does not change. Try another way."}
-            )
+        elif not self.ends:
+            idle = idle_turns(self.seat.session.kind)
+            told = self.seat.trail.nudge(self.turn.actions, self.results, self.outcome, idle=idle)
+            self.results += [{"say": told}] if told else []
 
     def _take(self, asked: dict[str, Any], index: int) -> tuple[str, Result]:
         """The action's own name, whatever the model called it, and what it gave."""
@@ -68,37 +96,69 @@ class Acting:
                 root=workspace.root,
                 base=self.seat.session.base_commit,
                 seen=self.seat.seen,
-                run=self._command,
+                run=self.seat.command,
+                judge=self._judge,
                 check=self._check,
                 git=workspace.git,
-                write=workspace.write,
+                write=self._write,
                 desk=self.desk,
             )
         self._context.index = index
         return self._context
 
-    def _command(self, command: str | list[str], *, timeout: float = 300) -> CommandResult:
-        return self.seat.sandbox().run(
-            command, root=self.seat.workspace().root, timeout=timeout, network=self.seat.network()
-        )
+    def _judge(self, line: str) -> Judgement:
+        return command_judge(project=self.seat.session.project, line=line)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """What was shown masked must not come back as the file's content."""
+        if MASK.encode() in data and not (path.is_file() and MASK.encode() in path.read_bytes()):
+            raise Forbidden(
+                f"The text holds {MASK}, which stands for a secret that you were not shown.",
+                hint="Edit the lines around it, or let the program read the secret from its environment.",
+            )
+        self.seat.workspace().write(path, data)
 
     def _check(self, kind: str) -> CheckReport:
         root = self.seat.workspace().root
         configured = self.seat.session.project.checks
         checks = [check for check in worktree_checks(root, configured) if check.kind == kind]
-        return run_checks(checks, root, self.seat.sandbox())
+        given = self.seat.dependencies()
+        sandbox = replace(self.seat.sandbox(), extra=given.extra)
+        return run_checks(checks, root, sandbox, note=given.note)
 
     def _keep(self, asked: dict[str, Any], result: Result, duration_ms: int, name: str = "") -> None:
-        self.results.append({"id": asked["id"], "name": asked["name"], "text": result.text})
+        text = self._shown(result)
+        self.results.append({"id": asked["id"], "name": asked["name"], "text": text})
         self.outcome.append(
             {
                 "name": name or asked["name"],
                 "ok": result.ok,
-                "data": result.data,
+                "data": self.masked.value(result.data),
                 "ms": duration_ms,
                 "ends": result.ends,
             }
         )
+
+    def _shown(self, result: Result) -> str:
+        """The result as far as the model is shown it, and how to read the rest."""
+        text = self.masked.text(result.text)
+        whole = self.masked.text(result.whole).replace("\0", "") if len(result.whole) > len(text) else text
+        if len(whole) <= min(len(text), self.shown) or "read_output" not in self.seat.session.actions:
+            return text
+        number = len(self.results) + 1
+        self.outputs[number] = whole
+        name = f"{self.turn.number}.{number}"
+        return (
+            f"{clip(text, self.shown)}\n"
+            f'[all {len(whole):,} characters of it: read_output with output "{name}" and an offset]'
+        )
+
+    def note(self, *, handed_over: bool) -> None:
+        """The turn is kept: what its session knows of it, and what is said next."""
+        seat = self.seat
+        seat.untold, seat.handed_over = False, handed_over
+        seat.note_turn(self.turn, self.results, self.outcome, self.commit)
+        seat.talk.add_results(self.turn.actions, self.results)
 
     def output(self) -> dict[str, Any]:
         return {
@@ -107,4 +167,5 @@ class Acting:
             "decision_id": self.desk.waits_for,
             "commit": self.commit,
             **({"awaits": self.desk.awaits} if self.desk.awaits else {}),
+            **({"asks": self.desk.asks} if self.desk.asks else {}),
         }

@@ -11,5 +11,5 @@ class AgentsConfig(AppConfig):
     name = "apps.agents"
 
     def ready(self) -> None:
-        for module in ("handlers", "authority"):
+        for module in ("handlers", "lesson_handlers", "replay", "authority"):
             import_module(f"{self.name}.{module}")

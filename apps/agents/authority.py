@@ -16,14 +16,17 @@ def voice_of(agent: Agent) -> AgentVoice:
     return AgentVoice(name=agent.name, role=agent.role, autonomy=autonomy_of(agent.persona))
 
 
-def voice_find(project_id: int, name: str) -> AgentVoice | None:
-    """The agent of a project that is meant by its id or its name."""
-    agents = Agent.objects.filter(project_id=project_id).select_related("persona")
+def agent_named(project_id: int, name: str) -> Agent | None:
+    """The agent of a project's team that is meant by its id or its name."""
+    agents = Agent.objects.filter(project_id=project_id, retired_at=None).select_related("persona")
     wanted = name.removeprefix("agent-")
     if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
-        agent = agents.filter(pk=int(wanted)).first()
-    else:
-        agent = agents.filter(name__iexact=name).first()
+        return agents.filter(pk=int(wanted)).first()
+    return agents.filter(name__iexact=name.strip()).first()
+
+
+def voice_find(project_id: int, name: str) -> AgentVoice | None:
+    agent = agent_named(project_id, name)
     return voice_of(agent) if agent is not None else None
 
 

@@ -6,22 +6,29 @@ again after a crash finds what it did instead of doing it twice.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.asking import command_ask
 from apps.agents.authority import voice_of
+from apps.agents.criteria import criteria_match
+from apps.agents.delegation import DELEGATION_S, delegation_await, delegation_check
+from apps.agents.lessons import note_remember
+from apps.agents.letters import message_send
 from apps.agents.models import Claim, Persona, Session
 from apps.agents.orchestration import Order, carry_out, instruction_of
+from apps.agents.org_chart import superiors_of
 from apps.agents.personas import role_resolve, roles_of
 from apps.agents.proof import claim_create, review_create
 from apps.agents.safety import descent_check
 from apps.agents.seat import Seat
-from apps.agents.services import message_send, note_remember
 from apps.beads.models import Bead
 from apps.beads.services import bead_create
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide, decision_request, vote_cast
+from apps.projects.models import Project
 
 if TYPE_CHECKING:
     from apps.agents.actions import (
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
         Delegate,
         Done,
         Orchestrate,
+        ReadOutput,
         Remember,
         RequestDecision,
         SendMessage,
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
         UpdateBead,
     )
     from apps.agents.results import CheckReport
+    from apps.commands.judging import Judgement
 
 MAX_PLAN_BEADS = 200
 
@@ -50,6 +59,7 @@ class PlatformDesk:
         self.waits_for: int | None = None
         self.claim_id: int | None = None
         self.awaits: list[tuple[int, float]] = []
+        self.asks: dict[str, int] = {}  # a command that waits for a person: the decision and its place
         self.check: Callable[[str], CheckReport] | None = None
 
     def _origin(self, index: int) -> str:
@@ -71,6 +81,7 @@ class PlatformDesk:
             type=action.type,
             description=action.description,
             acceptance=action.acceptance,
+            paths=action.paths,
             priority=action.priority,
             role=self._role(action.role),
             parent=self._find(action.parent) if action.parent else None,
@@ -102,6 +113,7 @@ class PlatformDesk:
             type=action.type,
             description=action.description,
             acceptance=action.acceptance,
+            paths=action.paths,
             priority=action.priority,
             role=action.role,
             status=Bead.Status.DEFERRED,
@@ -159,13 +171,15 @@ class PlatformDesk:
         return found  # type: ignore[no-any-return]
 
     def _role(self, name: str) -> str:
-        role = role_resolve(name, roles_of(Persona.objects.all()))
+        role = role_resolve(name, roles_of(Persona.objects.for_organization(self.seat.organization_id)))
         if role is None:
             raise BadInput(f"There is no role {name!r} in this team.")
         return role
 
     def bead_delegate(self, action: Delegate, index: int) -> str:
         self._check_descent(action.title, index)
+        if action.wait and not self._beads().filter(origin=self._origin(index)).exists():
+            delegation_check(self.session)
         bead = bead_create(
             project=self.session.project,
             title=action.title,
@@ -177,13 +191,18 @@ class PlatformDesk:
             origin=self._origin(index),
             actor=self.session.agent.name,
         )
-        return f"Delegated as {bead.key} to {bead.role}. You need not wait for it."
+        if not action.wait:
+            return f"Delegated as {bead.key} to {bead.role}. You need not wait for it."
+        self.awaits.append((delegation_await(bead, self.session, self.run_id), DELEGATION_S))
+        return f"Delegated as {bead.key} to {bead.role}. You get what came of it as the next message."
 
     # -- asking ------------------------------------------------------------------------------------
 
     def question_ask(self, action: AskQuestion, index: int) -> str:
         options = [{"key": option, "label": option} for option in action.options or ()]
-        return self._ask(action.question, options, index)
+        # A project that runs by itself has its own persona for what may be decided; the rest asks people.
+        asks = self.session.project.approval == Project.Approval.ASK
+        return self._ask(action.question, options, index, needs_person=asks)
 
     def decision_request(self, action: RequestDecision, index: int) -> str:
         options = [option.model_dump(exclude_none=True) for option in action.options]
@@ -194,6 +213,7 @@ class PlatformDesk:
             recommendation=action.recommendation or "",
             context=action.context or "",
             needs_person=action.needs_person,
+            asked_of=next(iter(superiors_of(self.session.project_id, self.session.agent.role)), ""),
         )
 
     def _ask(self, question: str, options: list[dict[str, str]], index: int, **more: Any) -> str:
@@ -210,14 +230,29 @@ class PlatformDesk:
         self.waits_for = decision.pk
         return "Asked. You get the answer as the next message."
 
+    def command_ask(self, judgement: Judgement, index: int) -> str:
+        decision = command_ask(
+            seat=self.seat, judgement=judgement, origin=self._origin(index), run_id=self.run_id
+        )
+        self.asks = {"decision_id": decision.pk, "index": index}
+        return "A person is asked whether this may run. What comes of it is the next message."
+
     def message_send(self, action: SendMessage) -> str:
-        role = self._role(action.to_role)
-        message_send(session=self.session, to_role=role, subject=action.subject, body=action.body)
-        return f"Sent; the next session of {role} reads it."
+        said = f"{action.to_role}\n{action.subject}\n{action.body}".encode()
+        message = message_send(
+            session=self.session,
+            to=action.to_role,
+            subject=action.subject,
+            body=action.body,
+            origin=f"{self._origin(0)}:{hashlib.sha256(said).hexdigest()[:12]}",
+        )
+        who = message.to_agent.name if message.to_agent else f"whoever of {message.to_role} works next"
+        return f"Sent; {who} reads it in the next prompt."
 
     def note_remember(self, action: Remember) -> str:
-        note_remember(session=self.session, text=action.note)
-        return "Remembered for later sessions of this project."
+        mark = hashlib.sha256(action.note.encode("utf-8", "replace")).hexdigest()[:16]
+        origin = f"session:{self.session.pk}:{self.turn}:{mark}"
+        return note_remember(session=self.session, text=action.note, origin=origin)
 
     def orchestrate(self, action: Orchestrate, index: int) -> str:
         order = Order(
@@ -232,6 +267,17 @@ class PlatformDesk:
         carried = carry_out(order)
         self.awaits += carried.awaits
         return carried.text
+
+    def output_read(self, action: ReadOutput) -> str:
+        turn, _, number = action.output.strip().partition(".")
+        kept = self.session.outputs.filter(turn=int(turn), number=int(number)).values_list("text", flat=True)
+        if (whole := kept.first()) is not None:
+            return str(whole)
+        results = self.session.turns.filter(number=int(turn)).values_list("results", flat=True).first()
+        shown = [one for one in results or () if "id" in one]
+        if not 1 <= int(number) <= len(shown):
+            raise NotFound(f"There is no output {action.output} in this session.")
+        return str(shown[int(number) - 1].get("text", ""))
 
     # -- finishing ---------------------------------------------------------------------------------
 
@@ -260,10 +306,21 @@ class PlatformDesk:
         return f"Claim {claim.number} is kept at {commit[:10]}; the platform verifies it on a clean checkout."
 
     def review_submit(self, action: SubmitReview) -> str:
-        claim = Claim.objects.filter(bead=self.session.bead).order_by("-number").first()
+        claim = (
+            Claim.objects.filter(bead=self.session.bead)
+            .select_related("bead__project")
+            .order_by("-number")
+            .first()
+        )
         if claim is None:
             raise NotFound("There is no claim to review.")
-        criteria = [criterion.model_dump(exclude_none=True) for criterion in action.criteria]
+        said = [criterion.model_dump(exclude_none=True) for criterion in action.criteria]
+        criteria, missing = criteria_match(claim.bead.acceptance, said)
+        if action.verdict == "approve" and missing:
+            raise BadInput(
+                f"Your review says nothing of: {'; '.join(missing)}.",
+                hint='Judge each: {"criterion": "<its words>", "met": true or false, "note": "..."}.',
+            )
         unmet = [c["criterion"] for c in criteria if not c["met"]]
         if action.verdict == "approve" and unmet:
             raise BadInput(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from apps.core.errors import BadInput, Unavailable
+from apps.engine.pacing import outside
 
 PLATFORM = "Loom <loom@localhost>"
 INSTALL = "Install git 2.38 or newer."
@@ -54,6 +55,7 @@ class Git:
     git_dir: Path
     work_tree: Path | None = None
     index: Path | None = None
+    environment: tuple[tuple[str, str], ...] = ()  # more of it, for commands that talk to a remote
 
     def run(
         self,
@@ -66,7 +68,8 @@ class Git:
         """Run one git command and return what it said; raises GitError for any exit code not in `ok`."""
         process = self._start(args, author, piped=stdin is not None)
         try:
-            out, err = process.communicate(stdin, timeout)
+            with outside():
+                out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as error:
             raise GitError(f"git {args[0]} did not finish within {timeout:g} seconds.") from error
         finally:
@@ -80,7 +83,9 @@ class Git:
         """The one line a plumbing command prints, mostly a hash."""
         return self.run(*args, stdin=stdin, author=author).text.strip()
 
-    def read(self, *args: str, limit: int, timeout: float = SECONDS) -> tuple[str, bool]:
+    def read(
+        self, *args: str, limit: int, timeout: float = SECONDS, ok: Sequence[int] = (0,)
+    ) -> tuple[str, bool]:
         """At most `limit` bytes of what a command prints, and whether there was more."""
         process = self._start(args, PLATFORM, errors=subprocess.DEVNULL)
         alarm = threading.Timer(timeout, _kill, [process])
@@ -95,7 +100,7 @@ class Git:
         finally:
             alarm.cancel()
             _end(process)
-        if code and not more:
+        if code not in ok and not more:
             raise GitError(f"git {args[0]} failed with exit code {code}.")
         return raw[:limit].decode("utf-8", "replace"), more
 
@@ -120,7 +125,7 @@ class Git:
             raise disk_error(error, self.work_tree or self.git_dir) from error
 
     def _environment(self, author: str) -> dict[str, str]:
-        environment = _clean_environment()
+        environment = {**_clean_environment(), **dict(self.environment)}
         if self.index is not None:
             environment["GIT_INDEX_FILE"] = str(self.index)
         for role, who in (("AUTHOR", author), ("COMMITTER", PLATFORM)):

@@ -185,17 +185,22 @@ class Hub:
         fields = self.git.run("diff-tree", *options, revision(a), revision(b)).text.split("\0")[:-1]
         return list(zip(fields[::2], fields[1::2], strict=True))
 
-    def log(self, limit: int = 50, branch: str = "main") -> list[Commit]:
-        """The newest commits of a branch, a ref or a commit, newest first; none if it does not exist yet."""
+    def log(
+        self, limit: int = 50, branch: str = "main", *, since: str = "", paths: Iterable[str] = ()
+    ) -> list[Commit]:
+        """The newest commits of a branch, a ref or a commit, newest first; none if it does not exist yet.
+
+        Of a history with `since` and `paths`: those that it does not reach, and that changed one of these.
+        """
         form = "--format=%H%x1f%an <%ae>%x1f%ct%x1f%B%x1e"
         if (
             not _is_hash(branch)
             and self.ref(branch if branch.startswith("refs/") else f"refs/heads/{branch}") is None
         ):
             return []
-        said = self.git.run("log", form, f"--max-count={limit}", revision(branch), "--").out.decode(
-            "utf-8", "replace"
-        )
+        without = [f"^{revision(since)}"] if since else []
+        options = (form, f"--max-count={limit}", revision(branch), *without)
+        said = self.git.run("log", *options, "--", *paths).out.decode("utf-8", "replace")
         rows = (row.strip("\n").split("\x1f") for row in said.split("\x1e") if row.strip("\n"))
         return [
             Commit(sha, author, datetime.fromtimestamp(int(when), UTC), message.strip("\n"))

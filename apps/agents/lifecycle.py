@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 
-from apps.agents.models import Agent, Session
+from apps.agents.file_locks import agent_unlock
+from apps.agents.models import Agent, Persona, Session
+from apps.agents.persona_services import persona_clone, persona_edit
 from apps.agents.services import (
     BUSY,
     Post,
@@ -19,14 +24,120 @@ from apps.core.errors import Conflict, NotFound
 from apps.events.bus import emit_all
 from apps.projects.models import Project
 
+MAX_AGENTS = 200  # of a project
 TAKES_PART = BUSY | {Agent.Status.IDLE, Agent.Status.PAUSED}
 
 
 @transaction.atomic
-def agent_spawn(*, project: Project, role: str, paused: bool = False, actor: str = "") -> Agent:
-    """A new member of a project's team, which waits for work, or paused for somebody to resume it."""
+def agent_spawn(
+    *,
+    project: Project,
+    role: str = "",
+    persona: Persona | None = None,
+    name: str = "",
+    paused: bool = False,
+    actor: str = "",
+) -> Agent:
+    """A new member of a project's team, which waits for work, or paused for somebody to resume it.
+
+    It works as `persona`, or as the one of its role.
+    """
+    if project.status == Project.Status.CLOSED:
+        raise Conflict(f"{project.name} is closed.", hint="Reopen it first.")
+    role = role or (persona.role if persona else "")
+    if Agent.objects.filter(project=project, retired_at=None).count() >= MAX_AGENTS:
+        raise Conflict(f"{project.name} has {MAX_AGENTS} agents; no more are taken.", hint="Delete some.")
+    if name and Agent.objects.filter(project=project, name__iexact=name).exists():
+        raise Conflict(f"There is an agent named {name!r} in this project already.")
     status = Agent.Status.PAUSED if paused else Agent.Status.IDLE
-    return agents_spawn(project, [Post(role)], personas_of({role}), status=status, actor=actor)[0]
+    personas = {role: persona} if persona else personas_of({role}, project)
+    return agents_spawn(project, [Post(role, name=name)], personas, status=status, actor=actor)[0]
+
+
+@transaction.atomic
+def agent_clone(
+    *,
+    agent: Agent,
+    persona_name: str,
+    source: Persona | None = None,
+    name: str = "",
+    replace: bool = True,
+    changes: Mapping[str, Any] | None = None,
+    actor: str = "",
+) -> Agent:
+    """A new agent with a persona of its own, which begins as the agent's (or as `source`).
+
+    With `replace` it takes the agent's place, who leaves the team and hands over what it has in hand.
+    """
+    project, origin = agent.project, source or agent.persona
+    path = f"projects/{project.pk}/{origin.role}/{persona_name}"
+    persona = persona_clone(
+        persona=origin,
+        organization=project.organization,
+        name=path if "/" not in persona_name else persona_name,
+        author=actor,
+        changes=changes,
+    )
+    made = agent_spawn(
+        project=project,
+        persona=persona,
+        name=name,
+        paused=replace and agent.status == Agent.Status.PAUSED,
+        actor=actor,
+    )
+    if replace:
+        agent_retire(agent_id=agent.pk, actor=actor)
+    return made
+
+
+@transaction.atomic
+def agent_update(
+    *, agent: Agent, name: str = "", changes: Mapping[str, Any] | None = None, actor: str = ""
+) -> Agent:
+    """Rename an agent, or change its persona: as others may work as that too, it gets one of its own."""
+    name = name.strip()[:120]
+    if name and name != agent.name:
+        others = Agent.objects.filter(project_id=agent.project_id, name__iexact=name).exclude(pk=agent.pk)
+        if others.exists():
+            raise Conflict(f"There is an agent named {name!r} in this project already.")
+        Agent.objects.filter(pk=agent.pk).update(name=name, updated_at=timezone.now())
+    if changes:
+        persona = _own_persona(agent, changes, actor)
+        Agent.objects.filter(pk=agent.pk).update(persona=persona, updated_at=timezone.now())
+    if name or changes:
+        agent = Agent.objects.select_related("project__organization", "persona", "current_bead").get(
+            pk=agent.pk
+        )
+        fields = [*(["name"] if name else []), *sorted(changes or ())]
+        emit_all([agent_fact(agent, "agent.updated", actor=actor, fields=fields)])
+    return agent
+
+
+def _own_persona(agent: Agent, changes: Mapping[str, Any], actor: str) -> Persona:
+    organization, persona = agent.project.organization, agent.persona
+    is_own = persona.name.startswith(f"projects/{agent.project_id}/")
+    if is_own and not persona.agents.exclude(pk=agent.pk).exists():
+        return persona_edit(persona=persona, organization=organization, changes=changes, author=actor)
+    return persona_clone(
+        persona=persona,
+        organization=organization,
+        name=f"projects/{agent.project_id}/{agent.role}/agent-{agent.pk}",
+        author=actor,
+        changes=changes,
+    )
+
+
+@transaction.atomic
+def agent_retire(*, agent_id: int, actor: str = "") -> None:
+    """Take an agent out of the team for good; what it has in hand it hands over. Its history stays."""
+    agent = _held(agent_id)
+    if agent.retired_at is not None:
+        raise NotFound(f"There is no agent {agent_id}.")
+    if agent.status != Agent.Status.STOPPED:
+        agent_stop(agent_id=agent_id, hand_over=True, actor=actor)
+    Agent.objects.filter(pk=agent_id).update(retired_at=timezone.now(), updated_at=timezone.now())
+    agent_unlock(agent=agent, actor=actor)
+    emit_all([agent_fact(agent, "agent.retired", actor=actor)])
 
 
 @transaction.atomic
@@ -44,9 +155,11 @@ def agent_pause(*, agent_id: int, actor: str = "") -> Agent:
 def agent_resume(*, agent_id: int, actor: str = "") -> Agent:
     """Let a paused or stopped agent take work again."""
     agent = _held(agent_id)
+    if agent.retired_at is not None:
+        raise Conflict(f"{agent.name} has left the team.", hint="Spawn a new agent.")
     if agent.status not in {Agent.Status.PAUSED, Agent.Status.STOPPED}:
         raise Conflict(f"{agent.name} is {agent.status}, not paused.")
-    at_work = Session.objects.filter(agent_id=agent.pk, status=Session.Status.OPEN).exists()
+    at_work = _has_work(agent)
     _set(agent, Agent.Status.WORKING if at_work else Agent.Status.IDLE, actor=actor, hands_over=False)
     return agent
 
@@ -58,7 +171,7 @@ def agent_stop(*, agent_id: int, hand_over: bool = False, actor: str = "") -> Ag
     Asked again with `hand_over`, one that is still finishing hands over.
     """
     agent = _held(agent_id)
-    at_work = Session.objects.filter(agent_id=agent.pk, status=Session.Status.OPEN).exists()
+    at_work = _has_work(agent)
     if agent.status == Agent.Status.STOPPED and not (hand_over and at_work):
         raise Conflict(f"{agent.name} was stopped already.")
     if agent.status != Agent.Status.STOPPED:
@@ -74,7 +187,7 @@ def agent_stop(*, agent_id: int, hand_over: bool = False, actor: str = "") -> Ag
 def agent_reset(*, agent_id: int) -> bool:
     """Free an agent that counts as busy though no session of its own is open; False if all is well."""
     agent = _held(agent_id)
-    if agent.status not in BUSY or agent.sessions.filter(status=Session.Status.OPEN).exists():
+    if agent.status not in BUSY or _has_work(agent):
         return False
     agent_release(agent_id=agent.pk)
     emit_all([agent_fact(agent, "agent.reset", project_id=agent.project_id, reason="no open session")])
@@ -87,6 +200,12 @@ def agent_heartbeat(*, agent_id: int) -> None:
     agent = _held(agent_id)
     bead_id = agent.current_bead_id
     emit_all([agent_fact(agent, "agent.heartbeat", bead_id=bead_id, provider_id=None, status=agent.status)])
+
+
+def _has_work(agent: Agent) -> bool:
+    """Its own work is under way; that people talk with it is none."""
+    open_ones = Session.objects.filter(agent_id=agent.pk, status=Session.Status.OPEN)
+    return open_ones.exclude(kind=Session.Kind.PAIR).exists()
 
 
 def _held(agent_id: int) -> Agent:

@@ -1,13 +1,16 @@
 """The loop: ask the model, act on its reply, append the results; each is one durable step.
 
+A reply whose actions only look is acted on in the step that asked for it: both are kept in one transaction.
 `session_run` is a part of a flow. Limits, errors and answers end in the conversation or in a named reason.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,22 +18,33 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.agents.acting import Acting
+from apps.agents.acting import Acting, only_looks
+from apps.agents.asking import command_await, later
+from apps.agents.compaction import COMPACT_RETRY, compact, compaction_after_refusal, compaction_due
+from apps.agents.letters import letters_take
+from apps.agents.live import live_for
 from apps.agents.models import Session, Turn
 from apps.agents.orchestration import results_await
+from apps.agents.pins import PLATFORM
 from apps.agents.replies import Reading, read_reply, valid_history
 from apps.agents.safety import bead_stop, rest_of
-from apps.agents.seat import Seat, forget, max_turns, seat_of
-from apps.agents.services import turn_add, turn_finish
-from apps.agents.statements import hands_over, is_untouched
+from apps.agents.seat import SESSIONS, Seat, forget, idle_turns, max_turns, seat_of
+from apps.agents.secrets import reply_masked, secrets_learn
+from apps.agents.services import outputs_keep, session_say, turn_add, turn_finish
+from apps.agents.statements import hands_over, is_untouched, keep_results
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
+from apps.core.storable import storable
+from apps.core.together import together
 from apps.engine.flow import Handle, Retry, call, current, joins, sleep
 from apps.providers import gateway
 from apps.providers.errors import ContextTooLong, Rejected, ToolsUnsupported
 
+log = logging.getLogger(__name__)
+
 ACT_RETRY = Retry(attempts=3, delay=2.0)
 SMALL_REPLY = 2048
+MOST_RAW = 400_000  # characters kept of a reply that was not understood
 # A fresh session may do better; any other reason is a person's question.
 STOPPED_REASONS = (
     "turn_limit", "no_action", "repetition", "ping_pong", "no_progress", "poisoned", "handed_over",
@@ -59,13 +73,20 @@ def session_run(session_id: int, *, until: str | None = None) -> Ending:
         if "rest" in asked:
             sleep(asked["rest"])
             continue
+        if "compact" in asked:
+            call(compact, retry=COMPACT_RETRY, session_id=session_id, room=asked["compact"])
+            continue
         entering = False
         if "stop" in asked:
             return Ending(reason=asked["stop"], detail=asked["detail"])
+        if asked.get("acted"):
+            continue
         acted = call(act, retry=ACT_RETRY, session_id=session_id, number=asked["turn"])
         if awaits := acted.get("awaits"):
             results_await(session_id, awaits, session_tell)
-        if acted["ends"]:
+        if asked_for := acted.get("asks"):
+            until = later(until, command_await(session_id, turn=asked["turn"], **asked_for))
+        elif acted["ends"]:
             return Ending(
                 reason=acted["ends"], claim_id=acted.get("claim_id"), decision_id=acted.get("decision_id")
             )
@@ -88,36 +109,31 @@ def query(handle: Handle, session_id: int, entering: bool, until: str | None = N
     """
     seat = seat_of(session_id)
     ready = (_bead_limit(seat) if entering else None) or _limit_reached(seat, until) or _unfinished(seat)
+    ready = ready or compaction_due(seat)
     if ready is None:
         try:
             return _reply(handle, seat)
         except (Rejected, ContextTooLong) as error:
             if seat.session.turn_count == 0:
                 raise  # nothing was said yet: any session would be refused
-            ready = {"stop": "poisoned", "detail": f"The conversation is refused: {error.message}"}
+            shorter = compaction_after_refusal(seat) if isinstance(error, ContextTooLong) else None
+            stop = {"stop": "poisoned", "detail": f"The conversation is refused: {error.message}"}
+            ready = shorter or stop
     with transaction.atomic():
         handle.finish(ready)
     return ready
 
 
 def _reply(handle: Handle, seat: Seat) -> dict[str, Any]:
-    """The reply, asked for again without native tools or shorter where that is what the model needs."""
-    session_id = seat.session.pk
-    for variant in range(4):
-        try:
-            return _ask(handle, seat, variant)
-        except ToolsUnsupported:
-            if not seat.session.native_tools:
-                raise
-            Session.objects.filter(pk=session_id).update(native_tools=False)
-        except ContextTooLong:
-            if seat.session.compacted_to >= seat.session.turn_count - 1:
-                raise
-            last = max(seat.session.compacted_to + 1, seat.session.turn_count - 2)
-            Session.objects.filter(pk=session_id).update(compacted_to=last)
-        forget(session_id)
-        seat = seat_of(session_id)
-    raise ContextTooLong("The conversation does not fit the model, even shortened.")
+    """The reply, asked for again without native tools where the model has none."""
+    try:
+        return _ask(handle, seat, 0)
+    except ToolsUnsupported:
+        if not seat.session.native_tools:
+            raise
+    Session.objects.filter(pk=seat.session.pk).update(native_tools=False)
+    forget(seat.session.pk)
+    return _ask(handle, seat_of(seat.session.pk), 1)
 
 
 def _bead_limit(seat: Seat) -> dict[str, Any] | None:
@@ -135,9 +151,9 @@ def _limit_reached(seat: Seat, until: str | None) -> dict[str, Any] | None:
     session = seat.session
     if until is not None and timezone.now() >= datetime.fromisoformat(until):
         return {"stop": "timeout", "detail": "The time for this part of the work was over."}
-    if stop := seat.trail.stop():
+    if stop := seat.trail.stop(idle=idle_turns(session.kind)):
         return {"stop": stop.reason, "detail": stop.detail}
-    if session.kind in HANDED_OVER and hands_over(session.agent_id):
+    if session.kind in HANDED_OVER and seat.is_handed_over():
         return {"stop": "handed_over", "detail": f"{session.agent.name} was stopped and hands over."}
     limit = max_turns(session.kind)
     if session.turn_count >= limit:
@@ -152,60 +168,82 @@ def _unfinished(seat: Seat) -> dict[str, Any] | None:
 
 
 def _ask(handle: Handle, seat: Seat, variant: int) -> dict[str, Any]:
-    kept: list[Turn] = []
+    replied: list[tuple[Turn, Reading, Acting | None]] = []
+    told: list[Callable[[], bool]] = []
+    masked = secrets_learn(seat.session.project_id, seat.session.base_commit)
 
-    def settle(reply: gateway.Reply) -> None:
-        turn, reading = _turn_of(seat, reply)
-        doing = _doing(reading)
-        turn_add(session=seat.session, turn=turn, organization_id=seat.organization_id, doing=doing)
-        handle.finish({"turn": turn.number})
-        kept.append(turn)
+    def look(reply: gateway.Reply) -> None:
+        turn, reading = _turn_of(seat, reply_masked(reply, masked))
+        replied[:] = [(turn, reading, _looked(seat, turn))]
+
+    def settle(_: gateway.Reply) -> None:
+        turn, reading, work = replied[0]
+        add = partial(turn_add, session=seat.session, turn=turn, organization_id=seat.organization_id)
+        if work is None:
+            add(doing=_doing(reading))
+            handle.finish({"turn": turn.number})
+        else:
+            turn.results, turn.outcome, turn.acted_at = work.results, work.outcome, timezone.now()
+            finish = partial(handle.finish, {"turn": turn.number, "acted": True})
+            told[:] = [_keep(seat, work, lambda: add(doing=_doing(reading)), finish)]
         crashpoint("before_settle_commit")
 
-    request = _request(seat, key=f"{handle.key}#{handle.attempt}.{variant}")
+    request = model_request(seat, key=f"{handle.key}#{handle.attempt}.{variant}")
     crashpoint("before_model_call")
-    _complete_within_budget(request, handle, settle)
-    crashpoint("after_settle")
-    turn = kept[0]
-    seat.session.turn_count = turn.number
-    seat.talk.add_reply(turn)
-    current().scratch[f"turn:{seat.session.pk}:{turn.number}"] = turn
-    return {"turn": turn.number}
-
-
-def _complete_within_budget(
-    request: gateway.Request, handle: Handle, settle: Callable[[gateway.Reply], None]
-) -> None:
-    """Call; where the worst case of a long reply does not fit the budget any more, ask for a shorter one."""
+    live = live_for(seat.session, turn=seat.session.turn_count + 1)
 
     def begin(_: object) -> None:
         handle.begin()
+        if live is not None:
+            live.again()
 
+    _complete_within_budget(request, in_reserve=begin, on_reply=look, in_settle=settle, on_delta=live)
+    crashpoint("after_settle")
+    turn, _, work = replied[0]
+    seat.session.turn_count = turn.number
+    seat.talk.add_reply(turn)
+    if work is None:
+        current().scratch[f"turn:{seat.session.pk}:{turn.number}"] = turn
+        return {"turn": turn.number}
+    work.note(handed_over=told[0]())
+    return {"turn": turn.number, "acted": True}
+
+
+def _looked(seat: Seat, turn: Turn) -> Acting | None:
+    """The turn's actions, taken if they only look; where that fails they are a step of their own."""
+    if not only_looks(seat, turn):
+        return None
+    work = Acting(seat, turn, run_id=current().run.pk)
     try:
-        gateway.complete(request, in_reserve=begin, in_settle=settle)
+        work.run()
+    except Exception:  # the step tells and tries again, and the reply is not paid twice
+        log.warning("session %s: turn %s is looked at again", seat.session.pk, turn.number, exc_info=True)
+        return None
+    return work
+
+
+def _complete_within_budget(request: gateway.Request, **hooks: Callable[[Any], None] | None) -> None:
+    """Call; where the worst case of a long reply does not fit the budget any more, ask for a shorter one."""
+    try:
+        gateway.complete(request, **hooks)
     except BudgetExceeded as error:
         if error.details.get("may_free_up"):
             raise Unavailable("Calls under way have set aside what is left of the budget.") from error
         if request.max_tokens <= SMALL_REPLY:
             raise
         smaller = gateway.Request(**{**request.__dict__, "max_tokens": SMALL_REPLY, "key": request.key + "s"})
-        gateway.complete(smaller, in_reserve=begin, in_settle=settle)
+        gateway.complete(smaller, **hooks)
 
 
-def _request(seat: Seat, *, key: str) -> gateway.Request:
+def model_request(seat: Seat, *, key: str, person_id: int | None = None) -> gateway.Request:
+    """What the model is asked next in a session, and who pays: for a person, if one asked."""
     session = seat.session
     return gateway.Request(
         messages=seat.talk.messages,
-        tools=seat.talk.tools,
-        payer=gateway.Payer(
-            organization_id=seat.organization_id,
-            project_id=session.project_id,
-            bead_id=session.bead_id,
-            session_id=session.pk,
-            run_id=current().run.pk,
-            purpose=session.kind,
-        ),
+        tools=seat.talk.tools if session.actions else None,
+        payer=seat.payer(user_id=person_id),
         key=key,
+        is_first=key.endswith("#1.0"),
         max_tokens=settings.LOOM_MAX_TOKENS,
         known_tokens=seat.talk.known_tokens,
         known_messages=seat.talk.known_messages,
@@ -221,6 +259,7 @@ def _turn_of(seat: Seat, reply: gateway.Reply) -> tuple[Turn, Reading]:
         actions=[{"id": one.id, "name": one.name, "arguments": one.arguments} for one in reading.actions],
         notes=reading.notes,
         error=reading.error,
+        raw=_as_it_came(reply) if reading.error else None,
         model=reply.model,
         call_id=reply.call_id,
         prompt_tokens=reply.prompt_tokens,
@@ -230,6 +269,10 @@ def _turn_of(seat: Seat, reply: gateway.Reply) -> tuple[Turn, Reading]:
         created_at=timezone.now(),
     )
     return turn, reading
+
+
+def _as_it_came(reply: gateway.Reply) -> Any:
+    return storable({"text": reply.text[:MOST_RAW], "tool_calls": list(reply.tool_calls)})
 
 
 def _doing(reading: Reading) -> str:
@@ -253,8 +296,7 @@ def act(handle: Handle, session_id: int, number: int) -> dict[str, Any]:
     seat = seat_of(session_id)
     turn = current().scratch.pop(f"turn:{session_id}:{number}", None) or seat.session.turns.get(number=number)
     seat.untold = True
-    with transaction.atomic():
-        handle.begin()
+    handle.begin_alone()
     crashpoint("after_intent")
     if handle.attempt > 1 and turn.actions:
         seat.restore()
@@ -262,27 +304,51 @@ def act(handle: Handle, session_id: int, number: int) -> dict[str, Any]:
     work.run()
     output = work.output()
     crashpoint("before_result")
-    with transaction.atomic():
-        turn_finish(
-            session=seat.session,
-            number=number,
-            results=work.results,
-            outcome=work.outcome,
-            commit=work.commit,
-            organization_id=seat.organization_id,
-        )
-        handle.finish(output)
-    seat.untold = False
-    seat.note_turn(turn, work.results, work.outcome, work.commit)
-    seat.talk.add_results(turn.actions, work.results)
+    finish = partial(
+        turn_finish,
+        session=seat.session,
+        number=number,
+        results=work.results,
+        outcome=work.outcome,
+        commit=work.commit,
+        organization_id=seat.organization_id,
+    )
+    with transaction.atomic(), together():
+        told = _keep(seat, work, finish, partial(handle.finish, output))
+    work.note(handed_over=told())
     return output
 
 
+def _keep(
+    seat: Seat, work: Acting, turn_keep: Callable[[], None], step_finish: Callable[[], None]
+) -> Callable[[], bool]:
+    """Keep what a turn's actions gave, with what others say by now to the agent; inside a transaction.
+
+    Tells, once asked, whether the agent was told to stop meanwhile.
+    """
+    session, number = seat.session, work.turn.number
+
+    def tell(letters: list[str]) -> None:  # now, or once what follows here ran
+        work.results += [{"say": letter, "by": PLATFORM} for letter in letters]
+        keep_results(session.pk, number, work.results)
+
+    if not work.ends:
+        letters_take(session, tell)
+    told = hands_over(session.agent_id)
+    turn_keep()
+    if work.outputs:
+        outputs_keep(session=session, turn=number, texts=work.outputs)
+    step_finish()
+    return told
+
+
 def session_tell(*, session_id: int, text: str) -> None:
-    """Append words of the platform to a conversation; a database step."""
-    session = Session.objects.select_for_update().get(pk=session_id)
-    turn = session.turns.order_by("-number").first()
-    if turn is None:
-        raise RuntimeError("Nothing was said in this session yet.")
-    Turn.objects.filter(pk=turn.pk).update(results=[*(turn.results or []), {"say": text}])
+    """Append words of the platform to a conversation, and what others have to say by now; a database step."""
+    session_say(session_id=session_id, text=text)
+    letters_take(SESSIONS.get(session_id), partial(_say_all, session_id))
     forget(session_id)
+
+
+def _say_all(session_id: int, texts: list[str]) -> None:
+    for text in texts:
+        session_say(session_id=session_id, text=text)

@@ -1,33 +1,39 @@
-"""The merge queue: one merge of a project at a time, tested as it will be on main, then a fast-forward.
+"""The merge queue of a project: one merge at a time, and the turn handed on.
 
-A place in the queue belongs to the run of its bead. The run whose turn has come merges, and on leaving hands
-the turn to the next by a signal; a constraint of the database keeps it at one.
+A place in the queue belongs to the run of its bead. The run whose turn has come merges (`landing`), its own
+work and that of those who wait behind it, and on leaving hands the turn to the next by a signal; a constraint
+of the database keeps it at one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
-
-from apps.agents.hub import Hub
-from apps.agents.models import Claim, Evidence, MergeRequest
-from apps.agents.places import hub_path
-from apps.agents.proof import evidence_add
-from apps.agents.verify import change_flags, commit_check
-from apps.core.crash import crashpoint
+from apps.agents.letters import letters_unheard
+from apps.agents.merge_models import MergePolicy, PullRequest, policy_of
+from apps.agents.models import Claim, MergeRequest
 from apps.core.states import move
-from apps.engine.flow import Handle, joins
+from apps.decisions.models import Decision
 from apps.engine.services import run_signal
 from apps.events.bus import emit
 from apps.projects.models import Project
 
-RACES = 5  # how often main may move under a merge, by somebody outside the queue
+MERGE = "merge"  # the answer of a person who merges a pull request
+WAITING = {MergeRequest.Status.QUEUED, MergeRequest.Status.MERGING}
+# A place that was left may still be told that its work landed: its batch was on its way to main.
+MAY_LAND = WAITING | {MergeRequest.Status.CANCELED}
 
 
 def merge_enqueue(*, claim_id: int, run_id: int) -> dict[str, Any]:
-    """Take a place; {"id", "granted"}. A database step."""
+    """Take a place; {"id", "granted"}, or {"pull": true} if a person has to merge it. A database step.
+
+    {"unheard": true} if people have said something to the author that it has not heard yet.
+    """
     claim = Claim.objects.select_related("bead__project").get(pk=claim_id)
+    if letters_unheard(claim.bead_id):
+        return {"unheard": True}
+    if _needs_pull_request(claim):
+        return {"pull": True}
     project = Project.objects.select_for_update().get(pk=claim.bead.project_id)
     request, _ = MergeRequest.objects.get_or_create(
         claim=claim, defaults={"project": project, "bead": claim.bead, "run_id": run_id}
@@ -41,20 +47,58 @@ def merge_enqueue(*, claim_id: int, run_id: int) -> dict[str, Any]:
     return {"id": request.pk, "granted": request.status == MergeRequest.Status.MERGING}
 
 
-def merge_leave(*, request_id: int, status: str, commit: str = "", detail: str = "") -> None:
-    """Leave the queue and hand the turn on. A database step."""
+def _needs_pull_request(claim: Claim) -> bool:
+    """The project merges by pull requests, and nobody has said yes to that of this claim."""
+    if policy_of(claim.bead.project_id).strategy != MergePolicy.Strategy.BRANCH_PR:
+        return False
+    asked = PullRequest.objects.filter(claim=claim, status=PullRequest.Status.OPEN).values("decision_id")
+    return not Decision.objects.filter(pk__in=asked, choice=MERGE).exists()
+
+
+def merge_leave(*, request_id: int, status: str, commit: str = "", detail: str = "") -> dict[str, Any]:
+    """Leave the queue and hand the turn on; {"status"} and what came of it. A database step.
+
+    Who is told of an end that others brought about meanwhile has that end.
+    """
     request = MergeRequest.objects.select_related("project", "bead").get(pk=request_id)
     project = Project.objects.select_for_update().get(pk=request.project_id)
     left = move(
         MergeRequest.objects.filter(pk=request_id),
         to=status,
-        allowed={MergeRequest.Status.QUEUED, MergeRequest.Status.MERGING},
+        allowed=WAITING,
         commit=commit,
         detail=detail[:4000],
     )
     if left:
         _tell(request, f"merge.{status}", commit=commit, detail=detail[:500])
     _grant_next(project)
+    request.refresh_from_db(fields=["status", "outcome"])
+    return {**request.outcome, "status": request.status}
+
+
+def merge_settle(*, request: MergeRequest, outcome: dict[str, Any]) -> None:
+    """End the place of somebody else, whose work was verified with one's own, and tell its run."""
+    status = outcome["status"]
+    allowed = MAY_LAND if status == MergeRequest.Status.MERGED else WAITING
+    detail = str(outcome.get("summary", ""))[:4000]
+    commit = outcome.get("commit", "")
+    settled = move(
+        MergeRequest.objects.filter(pk=request.pk),
+        to=status,
+        allowed=allowed,
+        commit=commit,
+        detail=detail,
+        outcome=outcome,
+    )
+    if settled:
+        _tell(request, f"merge.{status}", commit=commit, detail=detail[:500])
+        run_signal(run_id=request.run_id, name=f"merge:{request.pk}")
+
+
+def merge_heed(*, bead_id: int) -> None:
+    """Have who waits in the queue look up: something was said about its change."""
+    for request in MergeRequest.objects.filter(bead_id=bead_id, status=MergeRequest.Status.QUEUED):
+        run_signal(run_id=request.run_id, name=f"merge:{request.pk}")
 
 
 def _grant_next(project: Project) -> None:
@@ -83,100 +127,3 @@ def _tell(request: MergeRequest, kind: str, **data: Any) -> None:
         actor="merge queue",
         **data,
     )
-
-
-@joins
-def merge_attempt(handle: Handle, request_id: int) -> dict[str, Any]:
-    """Put the claim on top of main, prove it there, and move main.
-
-    {"status": merged|conflict|red, "commit", "tree", "conflicts", "summary"}
-    """
-    request = MergeRequest.objects.select_related("claim__bead__project", "claim__session__agent").get(
-        pk=request_id
-    )
-    with transaction.atomic():
-        handle.begin()
-    hub = Hub(hub_path(request.project_id))
-    branch = request.project.branch
-    for _ in range(RACES):
-        output = _try(hub, request.claim, branch, handle)
-        if output is not None:
-            return output
-    raise RuntimeError(f"{branch} kept moving while {request.bead.key} was merged.")
-
-
-def _try(hub: Hub, claim: Claim, branch: str, handle: Handle) -> dict[str, Any] | None:
-    """One attempt; None if main moved meanwhile."""
-    main = hub.head(branch) or ""
-    merge = hub.merge(main, claim.commit)
-    if merge.conflicts:
-        output = {"status": "conflict", "conflicts": list(merge.conflicts), "tree": merge.tree, "main": main}
-        return _finish(handle, output)
-    if merge.tree == hub.tree(main):  # merged already, by an attempt that was killed; or nothing to merge
-        commit = main
-    else:
-        commit = hub.commit_tree(merge.tree, [main], _message(claim), _author(claim))
-    passed, summary = _prove(hub, claim, commit, merge.tree, main, handle)
-    if not passed:
-        return _finish(handle, {"status": "red", "summary": summary, "commit": commit, "main": main})
-    with transaction.atomic():
-        handle.begin()  # is the run still ours? Checks take long, and only one attempt may move main
-    crashpoint("before_advance")
-    if commit != main and not hub.advance(branch, commit, main):
-        return None
-    crashpoint("after_advance")
-    return _finish(handle, {"status": "merged", "commit": commit, "tree": merge.tree, "summary": summary})
-
-
-def _finish(handle: Handle, output: dict[str, Any]) -> dict[str, Any]:
-    with transaction.atomic():
-        handle.finish(output)
-    return output
-
-
-def _prove(hub: Hub, claim: Claim, commit: str, tree: str, main: str, handle: Handle) -> tuple[bool, str]:
-    """Check the merged tree, unless this very tree was proven before."""
-    proven = Evidence.objects.filter(claim=claim, tree=tree, kind=Evidence.Kind.CLAIM)
-    rows = list(proven)
-    if rows and all(row.passed for row in rows):
-        with transaction.atomic():
-            _begin_evidence(claim, handle)
-            for row in rows:
-                row.pk, row.kind, row.commit = None, Evidence.Kind.MERGE, commit
-            Evidence.objects.bulk_create(rows)
-        return True, "The same tree was proven before."
-    report = commit_check(hub, claim, commit, handle)
-    flags = change_flags(hub, main, commit)
-    with transaction.atomic():
-        _begin_evidence(claim, handle)
-        evidence_add(
-            claim=claim,
-            kind=Evidence.Kind.MERGE,
-            commit=commit,
-            tree=tree,
-            results=report.results,
-            flags=flags,
-            passed=report.passed,
-        )
-    return report.passed, report.summary()
-
-
-def _begin_evidence(claim: Claim, handle: Handle) -> None:
-    """Forget what an attempt that was killed, or overtaken by another merge, kept of its own commit."""
-    handle.begin()
-    Evidence.objects.filter(claim=claim, kind=Evidence.Kind.MERGE).delete()
-
-
-def _message(claim: Claim) -> str:
-    bead = claim.bead
-    keys = ", ".join(bead.requirements.values_list("key", flat=True))
-    trailers = [f"Bead: {bead.key}", f"Agent: {claim.session.agent.name}"]
-    if keys:
-        trailers.append(f"Requirements: {keys}")
-    body = f"{claim.summary.strip()}\n\n" if claim.summary.strip() else ""
-    return f"{bead.title}\n\n{body}" + "\n".join(trailers)
-
-
-def _author(claim: Claim) -> str:
-    agent = claim.session.agent
-    return f"{agent.name} <{agent.role}@loom.invalid>"

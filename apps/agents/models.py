@@ -6,10 +6,17 @@ from typing import Any
 
 from django.db import models
 
+from apps.agents.merge_models import MergePolicy, PullRequest
+from apps.agents.team_models import OrgChart, Persona, PersonaVersion, Position
 from apps.beads.models import Bead
 from apps.core.models import Timestamped
 from apps.core.tenancy import visible_to
 from apps.projects.models import Project
+
+__all__ = [
+    "Agent", "Claim", "Evidence", "MergePolicy", "MergeRequest", "Message", "OrgChart", "Persona",
+    "PersonaVersion", "Position", "PullRequest", "Review", "Session", "Trouble", "TroubleStop", "Turn",
+]  # fmt: skip
 
 SHA = 64
 
@@ -19,23 +26,6 @@ class TenantQuerySet(models.QuerySet[Any]):
 
     def for_user(self, user: Any) -> TenantQuerySet:
         return visible_to(user, self, "project__organization_id")
-
-
-class Persona(Timestamped):
-    """A role, loaded from `personas/<group>/<name>/SKILL.md`."""
-
-    name = models.CharField(max_length=120, unique=True, help_text="<group>/<name>")
-    role = models.CharField(max_length=60, db_index=True)
-    description = models.TextField()
-    body = models.TextField()
-    metadata: models.JSONField[Any, Any] = models.JSONField(default=dict)
-    sha256 = models.CharField(max_length=64)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Agent(Timestamped):
@@ -60,6 +50,7 @@ class Agent(Timestamped):
         default=False, help_text="Stopped, and its session is to be gone on with by somebody else."
     )
     last_active_at = models.DateTimeField(null=True, blank=True)
+    retired_at = models.DateTimeField(null=True, blank=True, help_text="Left the team for good.")
 
     objects = TenantQuerySet.as_manager()
 
@@ -80,6 +71,7 @@ class Session(Timestamped):
         DECIDE = "decide"
         WORK = "work"
         REVIEW = "review"
+        PAIR = "pair"
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -105,8 +97,11 @@ class Session(Timestamped):
     )
     decision_id = models.BigIntegerField(null=True, blank=True)
     native_tools = models.BooleanField(default=True)
+    lessons: models.JSONField[Any, Any] = models.JSONField(
+        default=list, help_text="Ids of the lessons that its task tells."
+    )
     compacted_to = models.PositiveIntegerField(
-        default=0, help_text="Results of turns before this one are shortened."
+        default=0, help_text="Turns before this one are retold by the newest compaction."
     )
     turn_count = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveBigIntegerField(default=0)
@@ -132,6 +127,9 @@ class Turn(models.Model):
     actions: models.JSONField[Any, Any] = models.JSONField(default=list, help_text="[{id, name, arguments}]")
     notes = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="What was not understood of the reply.")
+    raw: models.JSONField[Any, Any] = models.JSONField(
+        null=True, blank=True, help_text="{text, tool_calls} as it came, where it was not understood."
+    )
     results: models.JSONField[Any, Any] = models.JSONField(
         null=True, help_text="Messages appended after the reply; null until acted on."
     )
@@ -245,8 +243,14 @@ class MergeRequest(Timestamped):
     claim = models.OneToOneField(Claim, on_delete=models.CASCADE, related_name="merge_request")
     run_id = models.BigIntegerField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
-    commit = models.CharField(max_length=SHA, blank=True)
+    commit = models.CharField(max_length=SHA, blank=True, help_text="What stands, or will stand, on main.")
+    tip = models.CharField(
+        max_length=SHA, blank=True, help_text="The newest commit of its batch: the one that was verified."
+    )
     detail = models.TextField(blank=True)
+    outcome: models.JSONField[Any, Any] = models.JSONField(
+        default=dict, help_text="What came of it, for the run of its bead."
+    )
 
     objects = TenantQuerySet.as_manager()
 
@@ -263,40 +267,57 @@ class MergeRequest(Timestamped):
 
 
 class Message(models.Model):
-    """A note from one agent to a role; shown to the next session of that role."""
+    """A note to a role or an agent; the next prompt of one of that role holds it, once."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="messages")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages_sent")
+    session = models.ForeignKey(
+        Session,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="messages_sent",
+        help_text="Of who sent it.",
+    )
+    sender = models.CharField(max_length=150, blank=True, help_text="An agent's name or a person's.")
+    bead = models.ForeignKey(
+        "beads.Bead",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="messages",
+        help_text="Whoever works on it is meant, whatever their role.",
+    )
     to_role = models.CharField(max_length=60)
+    to_agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="messages_to"
+    )
     subject = models.CharField(max_length=200)
     body = models.TextField()
+    origin = models.CharField(max_length=120, blank=True, help_text="What sent it; makes sending repeatable.")
+    delivered_to = models.ForeignKey(
+        Session, on_delete=models.SET_NULL, null=True, blank=True, related_name="messages_got"
+    )
+    delivered_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["project", "to_role"],
+                condition=models.Q(delivered_at=None),
+                name="message_undelivered",
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "origin"], condition=~models.Q(origin=""), name="message_origin_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.subject
-
-
-class Note(models.Model):
-    """What agents asked to remember about a project; shown at the start of later sessions."""
-
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="notes")
-    session = models.ForeignKey(Session, on_delete=models.SET_NULL, null=True, related_name="notes_made")
-    text = models.TextField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = TenantQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["project", "text"], name="note_once")]
-
-    def __str__(self) -> str:
-        return self.text[:80]
 
 
 class Trouble(Timestamped):
@@ -345,3 +366,6 @@ class TroubleStop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.origin} stopped by trouble {self.trouble_id}"
+
+
+from apps.agents import lesson_models, lock_models, memory_models  # noqa: E402, F401 - Django finds models in this module only

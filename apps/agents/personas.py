@@ -10,22 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from apps.agents.replies.language import read_language
+from apps.agents.skills import (
+    FIELDS,
+    MAX_BODY_LINES,
+    MAX_BYTES,
+    MAX_COMPATIBILITY,
+    MAX_DESCRIPTION,
+    MAX_NAME,
+    WORDS,
+    SkillError,
+    mapping_of,
+    split,
+    text_of,
+)
 from apps.core.errors import BadInput
 
 FILE_NAMES = ("SKILL.md", "skill.md")
-MAX_BYTES = 64 * 1024
-MAX_BODY_LINES = 500
-MAX_DESCRIPTION = 1024
-MAX_COMPATIBILITY = 500
-MAX_NAME = 64
 MAX_ROLE = 60  # the column's width
 MAX_PERSONAS = 500
-FIELDS = {"name", "description", "license", "compatibility", "metadata", "allowed-tools"}
 AUTONOMY = ("full", "semi", "supervised")
-WORDS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class HasRole(Protocol):
@@ -45,10 +49,13 @@ class PersonaFile:
     body: str
     metadata: dict[str, str]
     sha256: str  # of the whole file
+    license: str = ""
+    compatibility: str = ""
+    allowed_tools: str = ""
 
     @property
     def autonomy(self) -> str:
-        return self.metadata.get("autonomy", "semi")
+        return self.metadata.get("autonomy") or self.metadata.get("autonomy_level") or "semi"
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -82,7 +89,7 @@ def load_personas(root: Path) -> list[PersonaFile]:
             found.append(_load(directory, root))
         except _Problem as problem:
             problems.append(f"{directory.relative_to(root)}/SKILL.md: {problem}")
-    problems += _shared_names(found)
+    problems += shared_names(found)
     if problems:
         raise BadInput(
             "Some personas are not valid: " + " ".join(f"{problem}." for problem in problems),
@@ -105,28 +112,51 @@ def _persona_directories(root: Path) -> Iterator[Path]:
 def _load(directory: Path, root: Path) -> PersonaFile:
     raw = _read(directory)
     try:
-        text = raw.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise _Problem(f"it is not UTF-8 (byte {error.start})") from error
-    head, body = _split(text)
-    fields = _front_matter(head)
-    _check_fields(fields, directory.name)
-    metadata = _metadata(fields.get("metadata", {}))
-    role = metadata.get("role", directory.name)
-    if not WORDS.fullmatch(role) or len(role) > MAX_ROLE:
-        raise _Problem(f"the role {role!r} must be lower-case words with hyphens, at most {MAX_ROLE} long")
-    if problems := read_language(body).problems:
-        raise _Problem(f"its orchestration block is wrong below the front matter: {problems[0]}")
-    if metadata.get("autonomy", "semi") not in AUTONOMY:
-        raise _Problem(f"autonomy must be one of {', '.join(AUTONOMY)}, not {metadata['autonomy']!r}")
-    return PersonaFile(
-        name=f"{directory.parent.relative_to(root)}/{directory.name}",
-        role=role,
-        description=fields["description"].strip(),
+        return persona_parse(raw, name=f"{directory.parent.relative_to(root)}/{directory.name}")
+    except SkillError as error:
+        raise _Problem(f"line {error.line}: {error.text}") from error
+
+
+def persona_parse(raw: bytes, *, name: str) -> PersonaFile:
+    """The persona of a file in the strict form; SkillError with the line of what is wrong."""
+    head, body = split(text_of(raw))
+    fields = mapping_of(head)
+    _check_fields(fields, name.rpartition("/")[2])
+    lines = raw.count(b"\n") + 1
+    if not body:
+        raise SkillError("nothing stands below its front matter", lines)
+    if body.count("\n") >= MAX_BODY_LINES:
+        raise SkillError(f"its body is longer than {MAX_BODY_LINES} lines", lines)
+    metadata = _metadata(*fields.get("metadata", ({}, 2)))
+    texts = {key: value.strip() for key, (value, _) in fields.items() if isinstance(value, str)}
+    persona = PersonaFile(
+        name=name,
+        role=metadata.get("role", name.rpartition("/")[2]),
+        description=texts["description"],
         body=body,
         metadata=metadata,
         sha256=hashlib.sha256(raw).hexdigest(),
+        license=texts.get("license", ""),
+        compatibility=texts.get("compatibility", ""),
+        allowed_tools=texts.get("allowed-tools", ""),
     )
+    persona_check(persona, line=fields.get("metadata", ({}, 2))[1])
+    return persona
+
+
+def persona_check(persona: PersonaFile, *, line: int = 2) -> None:
+    """What a persona must be beyond a skill."""
+    if not WORDS.fullmatch(persona.role) or len(persona.role) > MAX_ROLE:
+        raise SkillError(
+            f"the role {persona.role!r} must be lower-case words with hyphens, at most {MAX_ROLE} long", line
+        )
+    if persona.autonomy not in AUTONOMY:
+        raise SkillError(f"autonomy must be one of {', '.join(AUTONOMY)}, not {persona.autonomy!r}", line)
+    for alias in persona.aliases:
+        if not WORDS.fullmatch(alias):
+            raise SkillError(f"the alias {alias!r} must be lower-case words joined by hyphens", line)
+    if problems := read_language(persona.body).problems:
+        raise SkillError(f"its orchestration block is wrong below the front matter: {problems[0]}", line)
 
 
 def _read(directory: Path) -> bytes:
@@ -135,72 +165,41 @@ def _read(directory: Path) -> bytes:
         raise _Problem("the file is missing")
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _Problem(f"it cannot be read ({error.strerror})") from error
-    if len(raw) > MAX_BYTES:
-        raise _Problem(f"it is larger than {MAX_BYTES // 1024} KB")
-    return raw
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Front matter and body."""
-    if not text.startswith("---\n"):
-        raise _Problem("it must start with a line of three hyphens, then YAML, then three hyphens")
-    head, separator, body = text[4:].partition("\n---\n")
-    if not separator:
-        raise _Problem("its front matter does not end with a line of three hyphens")
-    body = body.strip()
-    if not body:
-        raise _Problem("nothing stands below its front matter")
-    if body.count("\n") >= MAX_BODY_LINES:
-        raise _Problem(f"its body is longer than {MAX_BODY_LINES} lines")
-    return head, body
-
-
-def _front_matter(head: str) -> dict[str, Any]:
-    try:
-        # BaseLoader makes strings of all scalars, as the specification has it, and builds no objects.
-        fields = yaml.load(head, Loader=yaml.BaseLoader)  # noqa: S506
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 2})" if mark else ""
-        raise _Problem(f"its front matter is not YAML{where}; quote a value that holds a colon") from error
-    if not isinstance(fields, dict):
-        raise _Problem("its front matter must be fields with values")
-    return fields
-
-
-def _check_fields(fields: dict[str, Any], directory: str) -> None:
-    if unknown := sorted(str(key) for key in set(fields) - FIELDS):
-        raise _Problem(f"unknown field {', '.join(unknown)}; own data belongs under metadata")
-    for key, value in fields.items():
+def _check_fields(fields: dict[str, tuple[Any, int]], directory: str) -> None:
+    for key, (value, line) in fields.items():
+        if key not in FIELDS:
+            raise SkillError(f"unknown field {key}; own data belongs under metadata", line)
         if key != "metadata" and not isinstance(value, str):
-            raise _Problem(f"{key} must be one string")
-    name = unicodedata.normalize("NFKC", fields.get("name", ""))
+            raise SkillError(f"{key} must be one string", line)
+    name, line = fields.get("name", ("", 2))
+    name = unicodedata.normalize("NFKC", name)
     if not WORDS.fullmatch(name) or len(name) > MAX_NAME:
-        raise _Problem(f"name must be 1 to {MAX_NAME} lower-case letters, digits and single hyphens")
+        raise SkillError(f"name must be 1 to {MAX_NAME} lower-case letters, digits and single hyphens", line)
     if name != directory:
-        raise _Problem(f"name is {name!r}, but its directory is {directory!r}")
-    if not 1 <= len(fields.get("description", "").strip()) <= MAX_DESCRIPTION:
-        raise _Problem(f"description must have 1 to {MAX_DESCRIPTION} characters")
-    if "compatibility" in fields and not 1 <= len(fields["compatibility"]) <= MAX_COMPATIBILITY:
-        raise _Problem(f"compatibility must have 1 to {MAX_COMPATIBILITY} characters")
+        raise SkillError(f"name is {name!r}, but its directory is {directory!r}", line)
+    description, line = fields.get("description", ("", 2))
+    if not 1 <= len(description.strip()) <= MAX_DESCRIPTION:
+        raise SkillError(f"description must have 1 to {MAX_DESCRIPTION} characters", line)
+    compatibility, line = fields.get("compatibility", ("any", 2))
+    if not 1 <= len(compatibility) <= MAX_COMPATIBILITY:
+        raise SkillError(f"compatibility must have 1 to {MAX_COMPATIBILITY} characters", line)
 
 
-def _metadata(metadata: Any) -> dict[str, str]:
+def _metadata(metadata: Any, line: int) -> dict[str, str]:
     if not isinstance(metadata, dict):
-        raise _Problem("metadata must be fields with values")
+        raise SkillError("metadata must be fields with values", line)
     for key, value in metadata.items():
         if not isinstance(value, str):
-            raise _Problem(f'metadata.{key} must be one string, for example "first; second"')
-    for alias in metadata.get("aliases", "").split():
-        if not WORDS.fullmatch(alias):
-            raise _Problem(f"the alias {alias!r} must be lower-case words joined by hyphens")
+            raise SkillError(f'metadata.{key} must be one string, for example "first; second"', line)
     return metadata
 
 
-def _shared_names(personas: Iterable[PersonaFile]) -> list[str]:
+def shared_names(personas: Iterable[PersonaFile]) -> list[str]:
     """Problems of names that would lead to two roles. One role may have a persona in several groups."""
     owners: dict[str, PersonaFile] = {}
     problems = []

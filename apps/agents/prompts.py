@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from apps.agents.models import Agent, Claim, Message, Note, Persona, Session
+from apps.agents.lesson_models import Lesson
+from apps.agents.models import Agent, Claim, Persona, Session
 from apps.agents.replies.language import strip
 from apps.agents.replies.language_values import instructions_of
 from apps.agents.sandbox import sandbox_tools
@@ -75,7 +76,7 @@ def system_message(*, persona: Persona, agent_name: str, project: Project, manua
         name=agent_name,
         role=persona.role,
         description=persona.description,
-        body=strip(persona.body).strip(),  # standing orders are for the platform
+        body=strip(persona.instructions).strip(),  # standing orders are for the platform
         branch=project.branch,
         tools=", ".join(sandbox_tools()),
         network="" if not project.allow_network else " limits (the project's owner allowed it)",
@@ -90,7 +91,7 @@ def opening_messages(agent: Agent, project: Project, task: str) -> list[dict[str
     return [{"role": "system", "content": system}, {"role": "user", "content": task}]
 
 
-def _head(kind: str, title: str) -> str:
+def task_head(kind: str, title: str) -> str:
     return f"# Task: {kind}\nTitle: {title}\n"
 
 
@@ -108,7 +109,7 @@ def _part(instructions: str) -> str:
 
 
 def expand_task(*, project: Project, requirements: Iterable[Requirement]) -> str:
-    return f"""{_head("expand", project.name)}
+    return f"""{task_head("expand", project.name)}
 Turn the product requirements document (PRD) below into `plans/PRD.md`: what the product is and for whom, \
 every \
 requirement with its id and how one can tell that it is met, what is out of scope, and the risks and open \
@@ -126,7 +127,7 @@ worth knowing. Keep the ids exactly. Add nothing that the PRD does not ask for. 
 def plan_task(
     *, project: Project, requirements: Iterable[Requirement], roles: Iterable[str], prd: str
 ) -> str:
-    return f"""{_head("plan", project.name)}
+    return f"""{task_head("plan", project.name)}
 Plan the work with create_bead: a few epics, and below them stories that one agent can finish in one \
 sitting and \
 that can be proven by the project's checks. Then call done.
@@ -155,14 +156,13 @@ def work_task(
     blockers: Iterable[str],
     code: str,
     guide: str,
-    notes: Iterable[Note],
-    messages: Iterable[Message],
+    lessons: Iterable[Lesson],
     check_commands: Iterable[str],
     instructions: str = "",
     before: str = "",
 ) -> str:
     parts = [
-        f"""{_head("work", bead.title)}
+        f"""{task_head("work", bead.title)}
 Bead: {bead.key} ({bead.type}, priority {bead.priority})
 
 {bead.description.strip() or "(no description)"}
@@ -185,10 +185,8 @@ Bead: {bead.key} ({bead.type}, priority {bead.priority})
     ]
     if guide:
         parts.append(f"## AGENTS.md of the repository (advice of the repository, not an order)\n{guide}\n")
-    if remembered := [note.text for note in notes]:
-        parts.append(f"## Remembered about this project\n{_listed(remembered)}\n")
-    if told := [f"{message.subject}: {message.body}" for message in messages]:
-        parts.append(f"## Messages to your role\n{_listed(told)}\n")
+    if remembered := [lesson.text for lesson in lessons]:
+        parts.append(f"## Learned in this project\n{_listed(remembered)}\n")
     if before:
         parts.append(f"## How it stands\n{before.strip()}\n")
     if instructions.strip():
@@ -209,7 +207,7 @@ def review_task(
     earlier: str,
     instructions: str = "",
 ) -> str:
-    return f"""{_head("review", bead.title)}
+    return f"""{task_head("review", bead.title)}
 Round: {round_number}
 Bead: {bead.key}
 
@@ -260,7 +258,7 @@ def decide_task(*, decision: Decision) -> str:
         for option in decision.options
     )
     about = f"Bead: {decision.bead.key} {decision.bead.title}\n" if decision.bead else ""
-    return f"""{_head("decide", decision.question)}
+    return f"""{task_head("decide", decision.question)}
 {about}Asked by: {decision.requester or "the platform"}
 
 {decision.context.strip() or "(no further context)"}
@@ -281,11 +279,11 @@ def kind_actions(kind: str) -> tuple[str, ...]:
     return ACTIONS[Session.Kind(kind)]
 
 
-READING = ("read_file", "read_tree", "search_text", "find_definition", "find_references")
+READING = ("read_file", "read_tree", "search_text", "find_definition", "find_references", "read_output")
 HISTORY = ("git_status", "git_diff", "git_log")
 WRITING = ("write_file", "edit_file", "apply_patch", "move_file", "delete_file")
 RUNNING = ("run_command", "run_tests", "run_linter", "build_project")
-TALKING = ("ask_question", "request_decision", "send_message", "remember")
+TALKING = ("set_plan", "ask_question", "request_decision", "send_message", "remember")
 
 ACTIONS: dict[Session.Kind, tuple[str, ...]] = {
     Session.Kind.EXPAND: (*READING, *WRITING, "done"),

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.agents.models import Claim, Evidence, Review, Session
-from apps.agents.results import CheckResult
+from apps.agents.results import CheckResult, counts_text
 from apps.beads.models import Bead
 from apps.core.errors import BadInput
 from apps.events.bus import emit
@@ -82,9 +82,7 @@ def _row(
     claim: Claim, kind: str, commit: str, tree: str, result: CheckResult, flags: Sequence[dict[str, str]]
 ) -> Evidence:
     counts = {
-        "passed_count": result.passed_count,
-        "failed_count": result.failed_count,
-        "skipped_count": result.skipped_count,
+        **result.counts(),
         "failures": list(result.failures[:50]),
         "first_error": result.first_error[:2000],
     }
@@ -148,11 +146,7 @@ def evidence_text(evidence: Sequence[Evidence]) -> str:
     """Evidence in a few lines, for reviewers and people."""
     lines = []
     for row in evidence:
-        counts = ", ".join(
-            f"{row.counts[key]} {key.removesuffix('_count')}"
-            for key in ("passed_count", "failed_count", "skipped_count")
-            if row.counts.get(key)
-        )
+        counts = counts_text(row.counts)
         verdict = "passed" if row.passed else f"FAILED with exit code {row.exit_code}"
         lines.append(f"- {row.check_name}: {verdict}" + (f" ({counts})" if counts else ""))
     return "\n".join(lines) or "(nothing was verified)"

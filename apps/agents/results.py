@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+COUNTED = ("passed", "failed", "skipped", "error", "warning")
+
+
+def counts_text(counts: Mapping[str, Any]) -> str:
+    """Counts of a check in words: "12 passed, 1 skipped", "1 error, 2 warnings"."""
+    told = [(counts.get(f"{word}_count") or 0, word) for word in COUNTED]
+    plural = {"error": "errors", "warning": "warnings"}
+    return ", ".join(
+        f"{count} {plural.get(word, word) if count > 1 else word}" for count, word in told if count
+    )
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class Check:
 class CheckResult:
     """A check that ran. Counts are None where the tool's output does not tell them.
 
+    Of tests there are passed, failed and skipped ones, of linters and compilers errors and warnings.
+
     A check with a `first_error` has not passed, whatever its exit code: "no test ran" is one.
     """
 
@@ -45,19 +60,19 @@ class CheckResult:
     skipped_count: int | None = None
     failures: tuple[str, ...] = ()
     first_error: str = ""
+    error_count: int | None = None
+    warning_count: int | None = None
 
     @property
     def passed(self) -> bool:
         return self.result.ok and not self.first_error
 
+    def counts(self) -> dict[str, int | None]:
+        return {f"{word}_count": getattr(self, f"{word}_count") for word in COUNTED}
+
     def summary(self) -> str:
         """One line: "pytest: passed (12 passed, 1 skipped) in 0.8 s"."""
-        counts = (
-            (self.passed_count, "passed"),
-            (self.failed_count, "failed"),
-            (self.skipped_count, "skipped"),
-        )
-        told = ", ".join(f"{count} {word}" for count, word in counts if count)
+        told = counts_text(self.counts())
         if self.passed:
             verdict = "passed"
         else:

@@ -29,8 +29,11 @@ MAX_REPEATS = 4  # the same actions in a row
 CYCLES = {2: 4, 3: 3, 4: 3}  # how often a pattern of so many turns may come in a row
 MAX_RETURNS = 3  # how often the files may come back to a state they had
 MAX_STALE = 12  # turns in a row that showed and changed nothing new
+MAX_SAME_RED = 8  # the same failure of the same command in a row, whatever was changed in between
+NUDGE_RED = 4  # after so many of them the agent is told
 MAX_REFUSALS = 2  # rejections of the same files
 MAX_SAME_FAILURES = 3  # failed verifications of the same files
+RUNS = frozenset({"run_command", "run_tests", "run_linter", "build_project"})
 KEPT = 16  # signatures remembered
 LONGEST_REST = timedelta(minutes=15)
 
@@ -50,6 +53,7 @@ UNFRUITFUL = (
 )
 # The answers with which a person lets a bead go on, by the kind of question.
 GO_AHEADS = {Decision.Kind.STUCK: "retry", Decision.Kind.ESCALATION: "deny"}
+NO_HOPS = (Session.Kind.DECIDE, Session.Kind.PAIR)
 MAX_DESCENT = 4  # beads made by work on beads made by work on ...
 MAX_OFFSPRING = 12  # beads that work on one bead may make
 
@@ -72,15 +76,25 @@ class Trail:
     known: set[int] = field(default_factory=set)
     trees: Counter[str] = field(default_factory=Counter)
     tree: str = ""
+    idle: int = 0  # turns in a row in which no file changed
+    red: dict[str, tuple[str, int]] = field(
+        default_factory=dict
+    )  # command -> its failure, how often in a row
 
     def note(
-        self, actions: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], tree: str = ""
+        self,
+        actions: Sequence[Mapping[str, Any]],
+        results: Sequence[Mapping[str, Any]],
+        tree: str = "",
+        outcome: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Add a finished turn: what was asked, what came of it, and the files' tree if it changed them."""
+        self.idle = 0 if tree and tree != self.tree else self.idle + 1
         if not actions:
             self.errors += 1
             return
         self.errors = 0
+        self.red = self._red_after(actions, results, outcome)
         self.recent = [*self.recent[1 - KEPT :], signature(actions)]
         self.stale = 0 if self._is_news(actions, results, tree) else self.stale + 1
 
@@ -99,12 +113,53 @@ class Trail:
             self.known.add(seen)
         return news
 
+    def _red_after(
+        self,
+        actions: Sequence[Mapping[str, Any]],
+        results: Sequence[Mapping[str, Any]],
+        outcome: Sequence[Mapping[str, Any]],
+    ) -> dict[str, tuple[str, int]]:
+        """What fails again and again, with a turn more."""
+        red = dict(self.red)
+        told = [result for result in results if "id" in result]
+        for action, result, one in zip(actions, told, outcome, strict=False):
+            if one["name"] not in RUNS:
+                continue
+            command = signature([action])
+            known, count = red.pop(command, ("", 0))
+            if not one["ok"]:
+                failure = steady(str(result.get("text", "")))
+                red[command] = (failure, count + 1 if failure == known else 1)
+        return dict(list(red.items())[-KEPT:])
+
+    def nudge(
+        self,
+        actions: Sequence[Mapping[str, Any]],
+        results: Sequence[Mapping[str, Any]],
+        outcome: Sequence[Mapping[str, Any]],
+        *,
+        idle: int = 0,
+    ) -> str:
+        """What to tell the agent after this turn, before it is stopped for it; mostly nothing."""
+        if self.repeats(actions):
+            return "You did exactly this before; the result does not change. Try another way."
+        red = self._red_after(actions, results, outcome)
+        again = [command for command, found in red.items() if found != self.red.get(command)]
+        if any(red[command][1] == NUDGE_RED for command in again):
+            return (
+                f"This failed in the same way {NUDGE_RED} times in a row, whatever you changed. Read the "
+                "error and the code it points at again, and change your assumption; or ask a question."
+            )
+        if idle and self.idle == idle // 2:
+            return f"No file has changed for {self.idle} turns. Change one, call done, or ask a question."
+        return ""
+
     def repeats(self, actions: Sequence[Mapping[str, Any]]) -> bool:
         """Whether exactly this was done in the turn before."""
         return self.recent[-1:] == [signature(actions)]
 
-    def stop(self) -> Stop | None:
-        """Why the session must end, or None."""
+    def stop(self, *, idle: int = 0) -> Stop | None:
+        """Why the session must end, or None; `idle` turns may pass without a change, 0: any number."""
         if self.errors >= MAX_ERRORS:
             return Stop("no_action", f"{MAX_ERRORS} replies in a row held no valid action.")
         if len(self.recent) >= MAX_REPEATS and len(set(self.recent[-MAX_REPEATS:])) == 1:
@@ -117,6 +172,12 @@ class Trail:
             return Stop("ping_pong", f"The files came back to the same state {MAX_RETURNS} times.")
         if self.stale >= MAX_STALE:
             return Stop("no_progress", f"{MAX_STALE} turns in a row changed nothing and showed nothing new.")
+        if any(count >= MAX_SAME_RED for _, count in self.red.values()):
+            return Stop(
+                "no_progress", f"The same failure {MAX_SAME_RED} times in a row, whatever was changed."
+            )
+        if idle and self.idle >= idle:
+            return Stop("no_progress", f"{idle} turns in a row changed no file.")
         return None
 
 
@@ -176,7 +237,7 @@ def _goes_on() -> Q:
 
 def hops(bead_id: int, since: datetime | None = None) -> int:
     """How often a bead was handed to somebody: sessions begun on it, and work sent back to its author."""
-    sessions = Session.objects.filter(bead_id=bead_id).exclude(kind=Session.Kind.DECIDE)
+    sessions = Session.objects.filter(bead_id=bead_id).exclude(kind__in=NO_HOPS)
     rejected = Review.objects.filter(bead_id=bead_id, verdict=Review.Verdict.REJECT)
     returned = MergeRequest.objects.filter(
         bead_id=bead_id, status__in=[MergeRequest.Status.CONFLICT, MergeRequest.Status.RED]

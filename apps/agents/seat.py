@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 
 from apps.agents.actions.seen import note_shown
 from apps.agents.conversation import Conversation
+from apps.agents.dependencies import Provided, dependencies_provide
 from apps.agents.hub import Hub
 from apps.agents.models import Session, Turn
+from apps.agents.pins import Pins
 from apps.agents.places import hub_path, session_ref, worktree_move, worktree_path
+from apps.agents.results import CommandResult
 from apps.agents.safety import Trail
 from apps.agents.sandbox import Sandbox
+from apps.agents.secrets import project_masker
+from apps.agents.statements import hands_over
 from apps.agents.workspace import Workspace
 from apps.core.lookup import Lookup
 from apps.engine import leases
 from apps.engine.flow import current
+from apps.providers.terms import Payer
 
 NO_COMMIT = "0" * 40
+LEAST_IDLE = 12  # turns that may look without changing anything, however few are allowed
 SHOWERS = ("read_file", "write_file")
 SESSIONS: Lookup[Session] = Lookup(
     Session.objects.select_related("project", "agent", "bead").defer("project__prd", "bead__description")
@@ -34,12 +41,32 @@ class Seat:
     head: str
     seen: set[str] = field(default_factory=set)
     trail: Trail = field(default_factory=Trail)
+    pins: Pins = field(default_factory=Pins)
     untold: bool = True  # the newest turn may have no results yet
+    handed_over: bool | None = None  # whether its agent was told to stop, as the last turn found it
     _workspace: Workspace | None = None
 
     @property
     def organization_id(self) -> int:
         return self.session.project.organization_id
+
+    @property
+    def is_laid_out(self) -> bool:
+        return self._workspace is not None
+
+    def payer(self, **more: Any) -> Payer:
+        """Who pays for the session's calls, and whose work they are."""
+        session = self.session
+        about = {"purpose": session.kind, **more}
+        return Payer(
+            organization_id=self.organization_id,
+            project_id=session.project_id,
+            bead_id=session.bead_id,
+            session_id=session.pk,
+            run_id=current().run.pk,
+            role=session.agent.role,
+            **about,
+        )
 
     def workspace(self) -> Workspace:
         """The session's worktree, laid out when the first action needs it."""
@@ -52,6 +79,11 @@ class Seat:
                 base=self.session.base_commit,
             )
         return self._workspace
+
+    def is_handed_over(self) -> bool:
+        """Whether its agent was told to stop and give the work to others."""
+        told, self.handed_over = self.handed_over, None
+        return hands_over(self.session.agent_id)() if told is None else told
 
     def restore(self) -> None:
         """Forget what an interrupted turn wrote: the tree is as the last finished turn left it.
@@ -86,16 +118,29 @@ class Seat:
         return f"{bead}Agent: {self.session.agent.name}"
 
     def sandbox(self) -> Sandbox:
-        return Sandbox(session=self.session.pk)
+        return Sandbox(session=self.session.pk, mask=project_masker(self.session.project_id))
 
     def network(self) -> bool:
         return self.session.project.allow_network
+
+    def command(self, command: str | list[str], *, timeout: float = 300) -> CommandResult:
+        """Run a command in the session's worktree, in the sandbox."""
+        root = self.workspace().root
+        sandbox = replace(self.sandbox(), extra=self.dependencies().extra)
+        return sandbox.run(command, root=root, timeout=timeout, network=self.network())
+
+    def dependencies(self) -> Provided:
+        """What the project needs to run, as its files say just now."""
+        session = self.session
+        mask = project_masker(session.project_id)
+        return dependencies_provide(session.project, self.workspace().root, session=session.pk, mask=mask)
 
     def note_turn(
         self, turn: Turn, results: list[dict[str, Any]], outcome: list[dict[str, Any]], commit: str
     ) -> None:
         """Keep in memory what the guards need of a finished turn: what it did and gave, files seen."""
-        self.trail.note(turn.actions, results, self.hub.tree(commit) if commit else "")
+        self.pins.note(turn.number, results, outcome)
+        self.trail.note(turn.actions, results, self.hub.tree(commit) if commit else "", outcome)
         for one in outcome:
             if one["name"] in SHOWERS and one["ok"]:
                 note_shown(self.seen, one["data"])
@@ -122,9 +167,10 @@ def _load(session_id: int) -> Seat:
     if session.bead is not None:
         session.bead.project = session.project
     turns = list(session.turns.order_by("number")) if session.turn_count else []
+    retold = session.compactions.order_by("-up_to").first() if session.compacted_to else None
     seat = Seat(
         session=session,
-        talk=Conversation.load(session, turns),
+        talk=Conversation.load(session, turns, retold),
         hub=Hub(hub_path(session.project_id)),
         head=session.head_commit or session.base_commit,
     )
@@ -138,3 +184,8 @@ def _load(session_id: int) -> Seat:
 def max_turns(kind: str) -> int:
     """How many replies a session may take before it ends."""
     return int(settings.LOOM_MAX_TURNS if kind == Session.Kind.WORK else settings.LOOM_MAX_TURNS // 2)
+
+
+def idle_turns(kind: str) -> int:
+    """How many turns of work in a row may change no file before the session ends; 0: any number."""
+    return max(LEAST_IDLE, max_turns(kind) // 2) if kind == Session.Kind.WORK else 0

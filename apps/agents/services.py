@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from apps.agents.models import Agent, Message, Note, Persona, Session, Turn
+from apps.agents.lessons import lessons_used
+from apps.agents.letters import letters_deliver
+from apps.agents.memory_models import Output
+from apps.agents.models import Agent, Persona, Session, Turn
+from apps.agents.org_chart import personas_placed
+from apps.agents.pins import PLATFORM
+from apps.agents.secrets import project_masker
 from apps.agents.statements import close_turn, open_turn
 from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
@@ -19,16 +26,18 @@ from apps.core.sql import execute_all, insert_all
 from apps.core.states import move
 from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
+from apps.providers.gateway import Payer, takes_tools
 
 BUSY = {Agent.Status.WORKING, Agent.Status.DECIDING, Agent.Status.BLOCKED}
 
 
 @dataclass(frozen=True)
 class Post:
-    """Work for one agent of a role."""
+    """Work for one agent of a role; `name` is what a new one is called, empty: after its role."""
 
     role: str
     bead: Bead | None = None
+    name: str = ""
 
 
 def agent_acquire(*, project: Project, role: str, bead: Bead | None = None) -> Agent:
@@ -42,7 +51,8 @@ def agents_acquire(
 ) -> list[Agent]:
     """An agent for each post, with its persona: an idle one set to working, else a new member of the team.
 
-    The caller limits how many work at once; this only makes sure that no agent does two things.
+    An agent to whom a bead is assigned gets it if it is idle. The caller limits how many work at once; this
+    only makes sure that no agent does two things.
     """
     roles = {post.role for post in posts}
     idle: dict[str, list[Agent]] = {role: [] for role in roles}
@@ -51,11 +61,26 @@ def agents_acquire(
     for agent in free.order_by("-id"):
         agent.project = project
         idle[agent.role].append(agent)
-    found = [idle[post.role].pop() if idle[post.role] else None for post in posts]
+    found = _chosen(posts, idle)
     _set_to_work([(agent, post.bead) for agent, post in zip(found, posts, strict=True) if agent is not None])
     missing = [post for agent, post in zip(found, posts, strict=True) if agent is None]
-    spawned = iter(agents_spawn(project, missing, personas or personas_of(roles)) if missing else ())
+    spawned = iter(agents_spawn(project, missing, personas or personas_of(roles, project)) if missing else ())
     return [agent or next(spawned) for agent in found]
+
+
+def _chosen(posts: Sequence[Post], idle: dict[str, list[Agent]]) -> list[Agent | None]:
+    """An idle agent for each post as far as there are some: first those who are named by the bead."""
+    found: list[Agent | None] = []
+    for post in posts:
+        wanted = post.bead.assigned_to if post.bead else ""
+        named = next((agent for agent in idle[post.role] if wanted and agent.name == wanted), None)
+        if named is not None:
+            idle[post.role].remove(named)
+        found.append(named)
+    return [
+        agent or (idle[post.role].pop() if idle[post.role] else None)
+        for agent, post in zip(found, posts, strict=True)
+    ]
 
 
 def _set_to_work(taken: Sequence[tuple[Agent, Bead | None]]) -> None:
@@ -126,7 +151,7 @@ def agents_spawn(
             project=project,
             persona=persona,
             role=post.role,
-            name=title if number == 1 else f"{title} {number}",
+            name=post.name or (title if number == 1 else f"{title} {number}"),
             status=status,
             current_bead=post.bead,
             last_active_at=timezone.now(),
@@ -140,9 +165,14 @@ def agents_spawn(
     return agents
 
 
-def personas_of(roles: Collection[str]) -> dict[str, Persona]:
-    """The persona of each role that has one; of several the first by name."""
-    return {persona.role: persona for persona in Persona.objects.filter(role__in=roles).order_by("-name")}
+def personas_of(roles: Collection[str], project: Project) -> dict[str, Persona]:
+    """The persona of each role that has one: that of its position, else of several the first by name."""
+    placed = personas_placed(project.pk, roles)
+    team = Persona.objects.for_organization(project.organization_id)
+    rows = list(team.filter(Q(role__in=roles) | Q(name__in=placed.values())).order_by("-name"))
+    by_name = {persona.name: persona for persona in rows}
+    named = {role: by_name[path] for role, path in placed.items() if path in by_name}
+    return {**{persona.role: persona for persona in rows}, **named}
 
 
 @transaction.atomic
@@ -171,12 +201,18 @@ class Opening:
     base_commit: str
     bead: Bead | None = None
     decision_id: int | None = None
+    lessons: Sequence[int] = ()
+    native_tools: bool | None = None  # None: as the model takes them that is asked first, as far as known
+
+    def takes_tools(self, project: Project) -> bool:
+        if self.native_tools is not None:
+            return self.native_tools
+        payer = Payer(project.organization_id, project.pk, purpose=self.kind, role=self.agent.role)
+        return takes_tools(payer)
 
 
 @transaction.atomic
-def sessions_open(
-    *, project: Project, openings: Sequence[Opening], native_tools: bool = True
-) -> list[Session]:
+def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Session]:
     """Open sessions; one whose origin was used before is the session opened then."""
     origins = [opening.origin for opening in openings]
     known = {session.origin: session for session in Session.objects.filter(origin__in=origins)}
@@ -187,17 +223,19 @@ def sessions_open(
             agent=opening.agent,
             kind=opening.kind,
             origin=opening.origin,
-            opening=opening.messages,
+            opening=project_masker(project.pk).value(opening.messages),
             actions=list(opening.actions),
             base_commit=opening.base_commit,
             decision_id=opening.decision_id,
-            native_tools=native_tools,
+            lessons=list(opening.lessons),
+            native_tools=opening.takes_tools(project),
         )
         for opening in openings
         if opening.origin not in known
     ]
     go_on_from_earlier(fresh)
     insert_all(fresh)
+    letters_deliver(fresh)
     emit_all(
         _fact(session, "session.opened", project.organization_id, session.agent.name) for session in fresh
     )
@@ -217,8 +255,11 @@ def session_end(*, session: Session, reason: str, detail: str = "") -> bool:
         ended_at=timezone.now(),
     )
     if ended:
+        if reason == "merged":
+            lessons_used(session.lessons)
         _tell(session, "session.ended", session.project.organization_id, session.agent.name, reason=reason)
-        agent_release(agent_id=session.agent_id)
+        if session.kind != Session.Kind.PAIR:  # talking with people is not the agent's work
+            agent_release(agent_id=session.agent_id)
     return ended
 
 
@@ -239,9 +280,12 @@ def _fact(session: Session, kind: str, organization_id: int, actor: str, **data:
 
 
 def turn_add(*, session: Session, turn: Turn, organization_id: int, doing: str) -> None:
-    """Append a reply to the conversation; inside the transaction that settles its cost."""
+    """Append a reply to the conversation, with what its actions gave if they were taken at once.
+
+    Inside the transaction that settles its cost.
+    """
     open_turn(session, turn, doing)
-    _tell(
+    replied = _fact(
         session,
         "turn.replied",
         organization_id,
@@ -250,6 +294,8 @@ def turn_add(*, session: Session, turn: Turn, organization_id: int, doing: str) 
         actions=[action["name"] for action in turn.actions],
         error=turn.error[:500],
     )
+    acted = () if turn.results is None else (_acted(session, turn.number, turn.outcome, organization_id),)
+    emit_all([replied, *acted])
 
 
 def turn_finish(
@@ -265,29 +311,30 @@ def turn_finish(
     close_turn(session.pk, number, results, outcome, commit)
     if commit:
         Session.objects.filter(pk=session.pk).update(head_commit=commit)
-    _tell(
-        session,
-        "turn.acted",
-        organization_id,
-        session.agent.name,
-        turn=number,
-        outcome=[{"name": one["name"], "ok": one["ok"]} for one in outcome],
-    )
+    emit_all([_acted(session, number, outcome, organization_id)])
 
 
-@transaction.atomic
-def message_send(*, session: Session, to_role: str, subject: str, body: str) -> Message:
-    message, created = Message.objects.get_or_create(
-        project_id=session.project_id, session=session, to_role=to_role, subject=subject[:200], body=body
-    )
-    if created:
-        _tell(session, "agent.message", session.project.organization_id, session.agent.name, to=to_role)
-    return message
+def _acted(session: Session, number: int, outcome: list[dict[str, Any]], organization_id: int) -> Fact:
+    told = [{"name": one["name"], "ok": one["ok"]} for one in outcome]
+    return _fact(session, "turn.acted", organization_id, session.agent.name, turn=number, outcome=told)
 
 
-@transaction.atomic
-def note_remember(*, session: Session, text: str) -> Note:
-    note, _ = Note.objects.get_or_create(
-        project_id=session.project_id, text=text.strip()[:2000], defaults={"session": session}
-    )
-    return note
+def session_say(*, session_id: int, text: str) -> None:
+    """Append words of the platform to a conversation; inside the transaction of a step.
+
+    Who holds the session's seat forgets it, since the conversation has changed.
+    """
+    session = Session.objects.select_for_update().get(pk=session_id)
+    turn = session.turns.order_by("-number").first()
+    told = project_masker(session.project_id).text(text)
+    if turn is None:
+        opening = [*session.opening, {"role": "user", "content": told}]
+        Session.objects.filter(pk=session_id).update(opening=opening)
+        return
+    Turn.objects.filter(pk=turn.pk).update(results=[*(turn.results or []), {"say": told, "by": PLATFORM}])
+
+
+def outputs_keep(*, session: Session, turn: int, texts: Mapping[int, str]) -> None:
+    """Keep outputs whole that were shown in parts, by the place of their action in the turn, from 1."""
+    rows = [Output(session=session, turn=turn, number=number, text=text) for number, text in texts.items()]
+    Output.objects.bulk_create(rows, ignore_conflicts=True)

@@ -5,6 +5,7 @@ Building them through the ORM costs several times what they do. What they write 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from apps.agents.models import Session, Turn
 from apps.core.sql import direct, execute, insert
+from apps.core.together import send
 
 _COUNT_TURN = """
 UPDATE agents_session
@@ -22,8 +24,12 @@ _SHOW_ACTION = "UPDATE agents_agent SET current_action = %s, last_active_at = %s
 _FINISH_TURN = """
 UPDATE agents_turn SET results = %s, outcome = %s, "commit" = %s, acted_at = %s
 WHERE session_id = %s AND number = %s"""
+_KEEP_RESULTS = "UPDATE agents_turn SET results = %s WHERE session_id = %s AND number = %s"
 _HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
 
+_LETTERS = """
+SELECT 1 FROM agents_message WHERE project_id = %s AND delivered_at IS NULL
+    AND ((bead_id IS NULL AND to_role = %s) OR bead_id = %s) LIMIT 1"""
 _SESSIONS_OF_BEAD = "SELECT COUNT(*) FROM agents_session WHERE bead_id = %s"
 
 
@@ -43,12 +49,20 @@ def close_turn(
     execute(_FINISH_TURN, [*kept, commit, timezone.now(), session_id, number])
 
 
-def hands_over(agent_id: int) -> bool:
-    """Whether the agent was told to stop and give its work to others."""
-    with direct() as cursor:
-        cursor.execute(_HANDS_OVER, [agent_id])
-        row = cursor.fetchone()
-    return bool(row and row[0])
+def keep_results(session_id: int, number: int, results: list[dict[str, Any]]) -> None:
+    """Say more of what came of a turn that is kept already."""
+    execute(_KEEP_RESULTS, [connection.ops.adapt_json_value(results, None), session_id, number])
+
+
+def hands_over(agent_id: int) -> Callable[[], bool]:
+    """Whether, once that is asked, the agent was told to stop and give its work to others."""
+    sent = send(_HANDS_OVER, [agent_id])
+    return lambda: any(told for (told,) in sent.rows)
+
+
+def letters_wait(project_id: int, role: str, bead_id: int | None, *, then: Callable[[], None]) -> None:
+    """If messages wait for an agent of the role, or for who works on the bead, do something `then`."""
+    send(_LETTERS, [project_id, role, bead_id], then=lambda found: then() if found.rows else None)
 
 
 def is_untouched(session: Session) -> bool:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Sum
 
 from apps.agents.models import Evidence, Session, Turn
+from apps.agents.pins import CHECKS, Pins
 from apps.agents.safety import hops
 from apps.beads.models import Bead
 
 SESSIONS = 6  # the newest are told in full
 WORDS = 600  # characters of one quotation
-CHANGES = ("write_file", "edit_file", "apply_patch", "move_file", "delete_file")
 # The next session goes on with the files of one that ended so; after other endings it begins anew.
-CARRIED = frozenset({"turn_limit", "poisoned", "handed_over", "timeout"})
+CARRIED = frozenset({"turn_limit", "poisoned", "handed_over", "taken_over", "timeout"})
 HANDED_ON = "handed_on"  # it did its part in the bead's workflow; what fails after it does not undo that
 
 
@@ -58,27 +58,53 @@ def bead_story(bead: Bead) -> str:
 
 
 def _session_told(session: Session) -> str:
-    turns = list(session.turns.order_by("number").only("number", "actions", "notes", "error", "outcome"))
+    turns = list(session.turns.order_by("number").defer("reply", "raw"))
+    pins = Pins()
+    for turn in turns:
+        pins.note(turn.number, turn.results or (), turn.outcome)
     why = session.reason or "still open"
     detail = f" ({session.reason_detail})" if session.reason_detail else ""
     parts = [f"- Session {session.pk}, {session.kind} by {session.agent.name}: {why}{detail}."]
-    parts += [f"  {said}" for said in (_did(turns), _said(turns), _trouble(turns)) if said]
+    found = (
+        _retold(session),
+        _did(turns, pins),
+        _left(pins),
+        _failed(turns, pins),
+        _said(turns),
+        _trouble(turns),
+    )
+    parts += [f"  {said}" for said in found if said]
     return "\n".join(parts)
 
 
-def _did(turns: Sequence[Turn]) -> str:
+def _retold(session: Session) -> str:
+    """What the session itself was told of its older turns."""
+    retold = session.compactions.order_by("-up_to").first() if session.compacted_to else None
+    return f"Of its turns 1 to {retold.up_to - 1}: {_short(retold.summary, 2 * WORDS)}" if retold else ""
+
+
+def _left(pins: Pins) -> str:
+    """What of its plan was not done."""
+    if not pins.plan:
+        return ""
+    return f"Left of its plan: {'; '.join(pins.steps_left)}." if pins.steps_left else "Its plan was done."
+
+
+def _failed(turns: Sequence[Turn], pins: Pins) -> str:
+    """The check that it ran last, if it failed."""
+    ran = [one for turn in turns for one in turn.outcome if one["name"] in CHECKS]
+    if not ran or ran[-1]["ok"]:
+        return ""
+    return f"Its last check failed: {_short(pins.checks.get(ran[-1]['name'], ''))}"
+
+
+def _did(turns: Sequence[Turn], pins: Pins) -> str:
     """Its actions counted, and the files it changed."""
     counts = Counter(one["name"] for turn in turns for one in turn.outcome)
-    paths = dict.fromkeys(
-        str(one["data"].get("path", ""))
-        for turn in turns
-        for one in turn.outcome
-        if one["ok"] and one["name"] in CHANGES
-    )
     if not counts:
         return ""
     did = ", ".join(f"{name} {count}x" for name, count in counts.most_common(6))
-    changed = _listed(path for path in paths if path)
+    changed = _listed(pins.files)
     return f"It did {did}" + (f"; it changed {changed}." if changed else "; it changed no file.")
 
 
@@ -105,6 +131,6 @@ def _last_failure(bead: Bead) -> str:
     return f"{failed.check_name} on {failed.commit[:10]}\n{failed.output.strip()[-2 * WORDS :]}"
 
 
-def _short(text: str) -> str:
+def _short(text: str, limit: int = WORDS) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= WORDS else f"{text[:WORDS]}..."
+    return text if len(text) <= limit else f"{text[:limit]}..."

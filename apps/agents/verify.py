@@ -9,7 +9,9 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.agents.acceptance import flags_diff, flags_held, flags_seen
 from apps.agents.checks import run_checks
+from apps.agents.dependencies import dependencies_provide
 from apps.agents.hub import Hub
 from apps.agents.models import Claim, Evidence
 from apps.agents.places import checkout_path, hub_path
@@ -18,24 +20,32 @@ from apps.agents.proof import evidence_add
 from apps.agents.results import CheckReport
 from apps.agents.sandbox import Sandbox
 from apps.agents.sandbox.owner import remove_tree
-from apps.agents.tampering import tampering
+from apps.agents.secrets import secrets_learn
+from apps.agents.tampering import changes_of, inspect
 from apps.core.crash import crashpoint
 from apps.engine.flow import Handle, joins
+from apps.projects.models import Project
 
 CHECK_TIMEOUT_S = 900.0
 
 
 @joins
 def verify_claim(handle: Handle, claim_id: int) -> dict[str, Any]:
-    """Prove or refute a claim; {"passed", "summary", "flags"}."""
+    """Prove or refute a claim; {"passed", "summary", "flags"}, and what the policy holds up.
+
+    {"held": flags, "seen": the author was told before, "diff"}
+    """
     claim = Claim.objects.select_related("bead__project", "session").get(pk=claim_id)
     with transaction.atomic():
         handle.begin()
     hub = Hub(hub_path(claim.bead.project_id))
     report = commit_check(hub, claim, claim.commit, handle)
-    flags = change_flags(hub, claim.session.base_commit, claim.commit)
+    flags = claim_flags(hub, claim, claim.session.base_commit, claim.commit)
     crashpoint("before_evidence")
     output = {"passed": report.passed, "summary": report.summary(), "flags": flags}
+    if report.passed and (held := flags_held(claim, flags)):
+        diff = flags_diff(hub, claim, held)
+        output |= {"held": list(held), "seen": flags_seen(claim, held), "diff": diff}
     with transaction.atomic():
         evidence_add(
             claim=claim,
@@ -51,11 +61,25 @@ def verify_claim(handle: Handle, claim_id: int) -> dict[str, Any]:
 
 
 def commit_check(hub: Hub, claim: Claim, commit: str, handle: Handle) -> CheckReport:
+    return project_check(hub, claim.bead.project, commit, handle, session=claim.session_id)
+
+
+def project_check(
+    hub: Hub,
+    project: Project,
+    commit: str,
+    handle: Handle,
+    *,
+    session: int = 0,
+    timeout: float = CHECK_TIMEOUT_S,
+) -> CheckReport:
     """Run the checks that the commit's own files call for, on a clean checkout of it."""
-    checks = commit_checks(hub, commit, claim.bead.project.checks)
-    sandbox = Sandbox(session=claim.session_id)
+    checks = commit_checks(hub, commit, project.checks)
+    mask = secrets_learn(project.pk, commit)
     with clean_checkout(hub, commit, handle) as root:
-        return run_checks(checks, root, sandbox, timeout=CHECK_TIMEOUT_S)
+        given = dependencies_provide(project, root, session=session, mask=mask)
+        sandbox = Sandbox(session=session, mask=mask, extra=given.extra)
+        return run_checks(checks, root, sandbox, timeout=timeout, note=given.note)
 
 
 @contextlib.contextmanager
@@ -77,8 +101,15 @@ def clean_checkout(hub: Hub, commit: str, handle: Handle) -> Iterator[Path]:
             folder.rmdir()
 
 
+def claim_flags(hub: Hub, claim: Claim, base: str, commit: str) -> list[dict[str, str]]:
+    """The findings about a claim's change, without secrets."""
+    masked = secrets_learn(claim.bead.project_id, base, commit)
+    return list(masked.value(change_flags(hub, base, commit)))
+
+
 def change_flags(hub: Hub, base: str, commit: str) -> list[dict[str, str]]:
     def read(new: bool, path: str) -> str:
         return hub.read(commit if new else base, path).decode("utf-8", "replace")
 
-    return tampering(hub.changed(base, commit), read)
+    change = changes_of(hub.changed(base, commit), read, lambda: hub.files(commit))
+    return [finding.data() for finding in inspect(change)]

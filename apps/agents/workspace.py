@@ -18,7 +18,7 @@ from pathlib import Path
 
 from apps.agents.git import PLATFORM, Git, GitError, disk
 from apps.agents.hub import Hub
-from apps.agents.paths import resolve_inside
+from apps.agents.paths import GENERATED, resolve_inside
 from apps.agents.sandbox.owner import listing, own, remove_tree
 from apps.core.errors import Conflict
 
@@ -136,6 +136,33 @@ class Workspace:
             remove_tree(self.state)
         return kept
 
+    def is_dirty(self) -> bool:
+        """Whether the files differ from the newest commit."""
+        self.stage()
+        return self._git.line("write-tree") != self.hub.tree(self.head)
+
+    def ignored(self) -> list[str]:
+        """Files that git ignores, without those that tools make anew."""
+        said = self._git.run("ls-files", "--others", "--ignored", "--exclude-standard", "-z").text
+        anew = f"--exclude-from={self.hub.path / 'info' / 'exclude'}"
+        caches = set(self._git.run("ls-files", "--others", "--ignored", anew, "-z").text.split("\0"))
+        paths = [path for path in said.split("\0") if path and path not in caches]
+        return [path for path in paths if not GENERATED & set(Path(path).parts[:-1])]
+
+    def keep_ignored(self, paths: Iterable[str]) -> str | None:
+        """Keep ignored files, beside all others, as a commit under a ref of its own; the ref."""
+        names = "".join(f"{path}\0" for path in paths)
+        if not names:
+            return None
+        self.stage()
+        options = ("--force", "--pathspec-from-file=-", "--pathspec-file-nul")
+        self._git.run("add", *options, stdin=names.encode("utf-8", "surrogateescape"))
+        tree, ref = self._git.line("write-tree"), self._kept_ref()
+        message = "Keep what was left in the worktree, ignored files too"
+        self.hub.set_ref(ref, self.hub.commit_tree(tree, [self.head], message))
+        self._git.run("read-tree", self.head)
+        return ref
+
     def stage(self) -> None:
         """Bring the index up to the files; what is ignored stays out."""
         with disk(self.root):
@@ -204,9 +231,14 @@ class Workspace:
         saved = self._git.line("write-tree") == self.hub.tree(self.head)
         if saved and self._git.line("for-each-ref", "--count=1", "--contains", self.head):
             return None
-        ref = f"{KEPT}/{re.sub(r'[^A-Za-z0-9_-]', '-', self.root.name)}-{time.time_ns()}"
+        ref = self._kept_ref()
         self.snapshot("Keep what was left in the worktree", ref)
         return ref
+
+    def _kept_ref(self) -> str:
+        """A new name that begins with the session's."""
+        name = f"{self.root.parent.name}-{self.root.name}"
+        return f"{KEPT}/{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{time.time_ns()}"
 
     def _tidy(self) -> None:
         """Take out what git would trip over, or trust: repositories inside the worktree, pipes, sockets."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.agents.lesson_models import Lesson
 from apps.agents.models import (
     Agent,
     Claim,
     Evidence,
     MergeRequest,
     Message,
-    Note,
     Persona,
     Review,
     Session,
@@ -24,7 +22,7 @@ from apps.agents.models import (
     Turn,
 )
 from apps.events.models import Event
-from tests.admin_battery import AdminBattery, page, shown_rows, superuser, world
+from tests.admin_pages import page, shown_rows, superuser, world
 from tests.world import World, staff_build, world_build
 
 __all__ = ["superuser", "world"]
@@ -39,15 +37,9 @@ EVERYTHING: list[type[Model]] = [
     Review,
     MergeRequest,
     Message,
-    Note,
+    Lesson,
     Trouble,
 ]
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = EVERYTHING
-    history: ClassVar[list[type[Model]]] = EVERYTHING
-    shared: ClassVar[list[type[Model]]] = [Persona]
 
 
 @pytest.mark.django_db
@@ -127,3 +119,45 @@ def test_who_may_only_look_cannot_act(client: Client, world: World) -> None:
     act(client, "pause_agents", world.agent)
     world.agent.refresh_from_db()
     assert world.agent.status != "paused"
+
+
+@pytest.mark.django_db
+def test_a_persona_is_edited_and_brought_back_on_its_page(client: Client, world: World) -> None:
+    client.force_login(world.staff)
+    shipped = world.agent.persona
+    address = page(Persona, "edit", shipped.pk)
+    form = client.get(address).context["form"]
+    text = f"---\nname: {shipped.name.rpartition('/')[2]}\ndescription: Builds links.\n---\nBuild twice.\n"
+    said = {"organization": world.organization.pk, "name": shipped.name, "skill_md": text, "note": "Better."}
+    assert form.initial["organization"] == world.organization.pk
+    wrong = client.post(address, {**said, "skill_md": text.replace("---\nBuild", "Build")})
+    assert "Line " in str(wrong.context["form"].errors)
+    own = Persona.objects.get(pk=client.post(address, said).headers["Location"].split("/")[-3])
+    assert (own.organization, own.body, own.role) == (world.organization, "Build twice.", shipped.role)
+    assert [(row.author, row.note) for row in own.versions.all()] == [
+        (str(world.staff), "Better."), ("loom", "As shipped."),
+    ]  # fmt: skip
+    html = client.get(page(Persona, "change", own.pk)).content.decode()
+    assert "+Build twice." in html
+    back = client.get(page(Persona, "edit", own.pk) + "?version=1").context["form"].initial
+    assert back["note"] == "Version 1 again."
+    assert shipped.body in back["skill_md"]
+
+
+@pytest.mark.django_db
+def test_nobody_sees_or_edits_the_personas_of_others(client: Client, world: World) -> None:
+    other = world_build("other", rows=0)
+    own = Persona.objects.create(
+        name="own/secret", organization=other.organization, role="spy", description="Spies.", body="Spy."
+    )
+    client.force_login(world.staff)
+    assert own not in shown_rows(client.get(page(Persona, "changelist")))
+    for kind in ("change", "edit"):
+        assert client.get(page(Persona, kind, own.pk)).status_code in {302, 404}
+    said = {"organization": other.organization.pk, "name": "own/x", "skill_md": "x"}
+    answer = client.post(page(Persona, "edit", world.agent.persona.pk), said)
+    assert "organization" in answer.context["form"].errors
+    reader = staff_build(world.organization, "reader")
+    reader.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(reader)
+    assert client.get(page(Persona, "edit", world.agent.persona.pk)).status_code == 404

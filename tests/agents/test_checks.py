@@ -42,8 +42,13 @@ def test_bad(): assert 1 + 1 == 3
 
 
 def _detect(files: dict[str, str], modules: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    checks = detect_checks(list(files), lambda path: files[path].encode(), modules)
+    checks = detect_checks(list(files), lambda path: files[path].encode(), modules, lambda program: False)
     return [(check.kind, check.command) for check in checks]
+
+
+def _names(files: dict[str, str], programs: tuple[str, ...] = ()) -> list[str]:
+    checks = detect_checks(list(files), lambda path: files[path].encode(), (), programs.__contains__)
+    return [check.name for check in checks]
 
 
 def _run(
@@ -96,7 +101,7 @@ def test_unittest_is_started_wherever_tests_can_be_imported_from(
 
 def test_a_source_directory_is_put_on_the_path() -> None:
     [_, (_, command)] = _detect({"src/app/__init__.py": "", "tests/test_a.py": ""})
-    assert command.startswith("PYTHONPATH=src python -m unittest")
+    assert command.startswith("PYTHONPATH=src${PYTHONPATH:+:$PYTHONPATH} python -m unittest")
 
 
 @pytest.mark.parametrize(
@@ -131,12 +136,9 @@ def test_node_go_and_rust_speak_for_themselves() -> None:
     placeholder = {"scripts": {"test": 'echo "Error: no test specified" && exit 1'}}
     assert _detect({"package.json": json.dumps(placeholder)}) == []
     assert _detect({"package.json": "{}", "a.test.js": ""}) == [("test", "node --test")]
-    assert [kind for kind, _ in _detect({"go.mod": "", "a_test.go": ""})] == ["build", "lint", "test"]
-    assert [kind for kind, _ in _detect({"go.mod": "", "a.go": ""})] == ["build", "lint"]
-    assert [kind for kind, _ in _detect({"Cargo.toml": "", "src/lib.rs": "#[test]\nfn a() {}"})] == [
-        "build",
-        "test",
-    ]
+    assert _names({"go.mod": "", "a_test.go": ""}) == ["go build", "go vet", "gofmt", "go test"]
+    assert _names({"go.mod": "", ".golangci.yml": ""}) == ["go build", "go vet", "golangci-lint", "gofmt"]
+    assert _names({"Cargo.toml": "", "src/lib.rs": "#[test]\nfn a() {}"}) == ["cargo build", "cargo test"]
 
 
 def test_files_that_cannot_be_read_and_thousands_of_them_are_no_trouble() -> None:
@@ -203,9 +205,8 @@ def test_a_build_has_no_test_counts() -> None:
 
 def test_a_failure_always_has_a_reason() -> None:
     check = Check("lint", "eslint", "npm run lint")
-    assert (
-        read_result(check, _result("sh: 1: eslint: not found\n", 127)).first_error
-        == "sh: 1: eslint: not found"
+    assert read_result(check, _result("sh: 1: eslint: not found\n", 127)).first_error.startswith(
+        "eslint is not available where checks run."
     )
     timed_out = read_result(check, _result("working\n", 124, timed_out=True))
     assert timed_out.first_error == "It was stopped after 2 s. working"
@@ -238,7 +239,7 @@ def test_a_failing_project_says_what_and_why(tmp_path: Path) -> None:
     result = report.results[1]
     assert (result.passed_count, result.failed_count, result.skipped_count) == (1, 2, 1)
     assert set(result.failures) == {"tests.test_sums.Sums.test_bad", "tests.test_sums.Sums.test_broken"}
-    assert result.first_error == "KeyError: 'k'"
+    assert result.first_error == "tests/test_sums.py:9: KeyError: 'k'"
     assert "failing: tests.test_sums.Sums.test_broken, tests.test_sums.Sums.test_bad" in report.summary()
 
 
@@ -249,7 +250,7 @@ def test_pytest_runs_as_installed_with_the_platform(tmp_path: Path) -> None:
     result = report.results[1]
     assert (result.passed_count, result.failed_count, result.skipped_count) == (2, 1, 1)
     assert result.failures == ("tests/test_sums.py::test_bad",)
-    assert result.first_error == "assert (1 + 1) == 3"
+    assert result.first_error == "tests/test_sums.py:7: assert (1 + 1) == 3"
 
 
 @needs_sandbox

@@ -6,7 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from apps.agents.testlogs import Told, read_log
+from apps.agents.checks import read_log
+from apps.agents.told import Told
 
 UNITTEST = """\
 F.E
@@ -151,6 +152,16 @@ not ok 2 - b
 ok 3 # SKIP c
 not ok 4 - d # TODO not yet
 """
+GO_JSON = """\
+{"Action":"run","Package":"example.com/b","Test":"TestA"}
+{"Action":"pass","Package":"example.com/b","Test":"TestA","Elapsed":0}
+{"Action":"output","Package":"example.com/b","Test":"TestB","Output":"    b_test.go:9: got 1, want 2\\n"}
+{"Action":"output","Package":"example.com/b","Test":"TestB","Output":"--- FAIL: TestB (0.00s)\\n"}
+{"Action":"fail","Package":"example.com/b","Test":"TestB","Elapsed":0}
+{"Action":"output","Package":"example.com/b","Output":"FAIL\\texample.com/b\\t0.003s\\n"}
+{"Action":"fail","Package":"example.com/b","Elapsed":0.003}
+"""
+SEMICOLON = "expected ';' before '}' token"
 COMPILER = """\
 cc -c a.c
 a.c:3:5: error: expected ';' before '}' token
@@ -160,7 +171,14 @@ make: *** [Makefile:2: a.o] Error 1
 CASES = {
     "unittest": (
         UNITTEST,
-        Told(2, 2, 1, ("tests.test_x.Case.test_a", "tests.test_x.Case.test_b"), "AssertionError: 1 != 2"),
+        Told(
+            2,
+            2,
+            1,
+            ("tests.test_x.Case.test_a", "tests.test_x.Case.test_b"),
+            "AssertionError: 1 != 2",
+            "x.py:3",
+        ),
     ),
     "unittest, all well": ("...\n-----\nRan 3 tests in 0.1s\n\nOK\n", Told(3, 0, 0)),
     "unittest, nothing": ("\n-----\nRan 0 tests in 0.000s\n\nNO TESTS RAN\n", Told(0, 0, 0)),
@@ -172,16 +190,17 @@ CASES = {
             2,
             ("tests/test_a.py::test_bad", "tests/test_a.py::test_many[a b]", "tests/test_b.py"),
             "assert 2 == 3",
+            "tests/test_a.py:4",
         ),
     ),
     "pytest, all well": ("..  [100%]\n2 passed in 0.01s\n", Told(2, 0, 0)),
     "pytest, nothing": ("=== no tests ran in 0.01s ===\n", Told(0, 0, 0)),
-    "cargo": (CARGO, Told(3, 1, 1, ("tests::b",), "assertion `left == right` failed")),
+    "cargo": (CARGO, Told(3, 1, 1, ("tests::b",), "assertion `left == right` failed", "src/lib.rs:9")),
     "go": (GO, Told(1, 2, 1, ("TestB", "example.com/c"), "b_test.go:9: got 1, want 2")),
     "node, as TAP": (NODE_TAP, Told(1, 1, 0, ("multiplies",), "Expected 6, got 5")),
     "node, its own form": (
         NODE_SPEC,
-        Told(1, 1, 0, ("multiplies",), "AssertionError [ERR_ASSERTION]: 5 == 6"),
+        Told(1, 1, 0, ("multiplies",), "AssertionError [ERR_ASSERTION]: 5 == 6", "a.test.js:3"),
     ),
     "jest": (JEST, Told(2, 1, 1, ("sums › adds",), "expect(received).toBe(expected) // Object.is equality")),
     "vitest": (
@@ -192,7 +211,11 @@ CASES = {
     ),
     "mocha": (MOCHA, Told(2, 1, 1, ("sums adds",), "AssertionError [ERR_ASSERTION]: 1 == 2")),
     "TAP": (TAP, Told(1, 1, 2, ("b",))),
-    "a compiler": (COMPILER, Told(first_error="a.c:3:5: error: expected ';' before '}' token")),
+    "go -json": (GO_JSON, Told(1, 1, 0, ("TestB",), "b_test.go:9: got 1, want 2")),
+    "a compiler": (
+        COMPILER,
+        Told(None, None, None, (f"a.c:3 {SEMICOLON}",), SEMICOLON, "a.c:3", errors=1, warnings=0),
+    ),
     "no reason at all": ("one\ntwo\n\n", Told(first_error="two")),
     "silence": ("", Told()),
 }
@@ -201,15 +224,15 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_output_of_a_runner_is_understood(name: str) -> None:
     output, told = CASES[name]
-    assert read_log(output) == told
-    assert read_log(output.replace("\n", "\r\n")) == told
-    assert read_log(f"\x1b[31m{output}\x1b[0m") == told
+    assert read_log("test", output) == told
+    assert read_log("test", output.replace("\n", "\r\n")) == told
+    assert read_log("test", f"\x1b[31m{output}\x1b[0m") == told
 
 
 def test_counts_are_not_told_when_lines_are_missing() -> None:
-    assert read_log(GO, truncated=True).passed is None
-    assert read_log(TAP, truncated=True).passed is None
-    assert read_log(UNITTEST, truncated=True).passed == 2
+    assert read_log("test", GO, truncated=True).passed is None
+    assert read_log("test", TAP, truncated=True).passed is None
+    assert read_log("test", UNITTEST, truncated=True).passed == 2
 
 
 def test_the_words_of_tests_themselves_do_not_mislead() -> None:
@@ -222,15 +245,15 @@ def test_the_words_of_tests_themselves_do_not_mislead() -> None:
 
         OK
     """
-    assert read_log(dedent(output)) == Told(1, 0, 0)
+    assert read_log("test", dedent(output)) == Told(1, 0, 0)
 
 
 def test_a_test_that_prints_a_false_summary_does_not_hide_a_failure() -> None:
-    assert read_log("5 passed in 0.01s\n" + PYTEST).failed == 3
-    assert read_log("Ran 9 tests in 0.1s\n\nOK\n" + UNITTEST).failed == 2
+    assert read_log("test", "5 passed in 0.01s\n" + PYTEST).failed == 3
+    assert read_log("test", "Ran 9 tests in 0.1s\n\nOK\n" + UNITTEST).failed == 2
 
 
 def test_long_lists_and_lines_are_bounded() -> None:
     many = "".join(f"FAILED t.py::test_{n}\n" for n in range(500)) + "500 failed in 1.00s\n"
-    assert len(read_log(many).failures) == 50
-    assert len(read_log("error: " + "x" * 10_000).first_error) == 400
+    assert len(read_log("test", many).failures) == 50
+    assert len(read_log("test", "error: " + "x" * 10_000).first_error) == 400

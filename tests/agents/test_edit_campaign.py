@@ -20,8 +20,9 @@ def test_no_edit_is_applied_wrongly() -> None:
     "kind", ["exact", "windows_file", "reindented", "drifted_nearby", "patch_with_wrong_numbers"]
 )
 def test_what_can_be_understood_is_applied(kind: str) -> None:
-    verdicts = [judge(case)[0] for case in cases(kind, KINDS[kind], 8)]
-    assert verdicts.count("applied_correctly") >= 7
+    verdicts = [judge(case)[0] for case in cases(kind, KINDS[kind], 96)]
+    assert set(verdicts) <= {"applied_correctly", "refused_correctly"}
+    assert verdicts.count("applied_correctly") >= 84
 
 
 def test_the_judge_knows_a_wrong_outcome() -> None:

@@ -322,6 +322,7 @@ def test_a_line_without_its_indentation_does_not_become_several() -> None:
             "        for door in self.doors:\n            door.bar()",
         ),
         ("            door.unlock(", "            door.bar()"),
+        ("        for door ", "        for window in self.windows"),
     ],
 )
 def test_old_text_that_breaks_off_within_a_line_is_refused(old: str, new: str) -> None:
@@ -332,6 +333,13 @@ def test_a_function_of_another_name_is_no_drift() -> None:
     old = FILE[FILE.index("    def close") :].replace("def close", "def shut")
     error = refusal(FILE, old, old.replace("door.lock()", "door.bar()"))
     assert "-    def close(self):" in error.hint
+
+
+def test_a_definition_of_one_line_of_another_name_is_no_drift() -> None:
+    rest = "    @property\n    def arguments(self) -> dict: ...\n\n\ndef bind(): ...\n"
+    file = f"class Call:\n    def name(self) -> str: ...\n{rest}"
+    old = f"    def other_name(self) -> str: ...\n{rest}"
+    refusal(file, old, old.replace("    def arguments(self) -> dict: ...", "    pass"))
 
 
 def test_a_change_that_stands_there_is_not_made_twice_by_tolerance() -> None:

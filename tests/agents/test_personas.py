@@ -11,7 +11,8 @@ from django.conf import settings
 from apps.agents.actions import REGISTRY
 from apps.agents.models import Persona
 from apps.agents.persona_services import personas_sync
-from apps.agents.personas import MAX_BYTES, PersonaFile, load_personas, role_resolve, roles_of
+from apps.agents.personas import PersonaFile, load_personas, role_resolve, roles_of
+from apps.agents.skills import MAX_BYTES
 from apps.core.errors import BadInput
 from apps.events.models import Event
 

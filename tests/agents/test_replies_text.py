@@ -172,12 +172,43 @@ def test_every_form_gives_all_actions_in_order(text: str) -> None:
          {"path": "a", "content": "x</think>y"}),
         ('{"type": "write_file", "path": "a", "content": "caf\\u00e9 \\ud83d\\ude00"}', "write_file",
          {"path": "a", "content": "café 😀"}),
+        # A tag in a text of the answer, whatever stands before it and however it is written.
+        ('Here:\n```json\n{"type": "write_file", "path": "a", "content": "x</think>y",}\n```', "write_file",
+         {"path": "a", "content": "x</think>y"}),
+        ("\ufeff{'action': 'write_file', 'path': 'a', 'content': 'x</think>y'}", "write_file",
+         {"path": "a", "content": "x</think>y"}),
+        (json.dumps('{"type": "write_file", "path": "a", "content": "</think><function=done></function>"}'),
+         "write_file", {"path": "a", "content": "</think><function=done></function>"}),
+        # Arguments as attributes.
+        ('<read_file path="a"/>', "read_file", {"path": "a"}),
+        ("<read_file path='a &amp; b'><offset>3</offset></read_file>", "read_file",
+         {"path": "a & b", "offset": "3"}),
+        ('<action type="read_file" path="a"/>', "read_file", {"path": "a"}),
+        ('<invoke name="read_file" id="c1"><parameter name="path">a</parameter></invoke>', "read_file",
+         {"path": "a"}),
+        ('<tool_call id="c1" name="read_file"><path>a</path></tool_call>', "read_file", {"path": "a"}),
+        ('<tool name="read_file"><path>a</path></tool>', "read_file", {"path": "a"}),
+        ('{"name": "functions.read_file", "arguments": {"path": "a"}}', "read_file", {"path": "a"}),
+        ('**Action:** `{"type": "read_file", "path": "a"}`', "read_file", {"path": "a"}),
+        ('{"type": "read_file", "path": "a"}\n<think>or {"type": "done"}</think>', "read_file",
+         {"path": "a"}),
     ],
 )  # fmt: skip
 def test_special_forms_are_read(text: str, name: str, arguments: dict[str, Any]) -> None:
     reading = read_reply(text)
     assert [(call.name, call.arguments) for call in reading.actions] == [(name, arguments)]
     assert reading.error == ""
+
+
+@pytest.mark.parametrize("tail", ["", "}", "]}", ', {"type": "wri'])
+def test_a_closing_tag_in_a_text_does_not_end_a_thought_that_never_began(tail: str) -> None:
+    """Also if what follows is cut or does not hold together."""
+    action = {"type": "write_file", "path": "a.py", "content": 'print("</think>")\n'}
+    assert said(f'{{"actions": [{json.dumps(action)}{tail}') == [action]
+    more = f"First.\n{json.dumps(action)}\nThen:\n{envelope(action, READ)}"
+    assert said(more) == [action, action, READ]
+    assert said(f'Or {{"type": "done"}}?\n</think>\n{envelope(action, READ)}') == [action, READ]
+    assert said(f'Draft: {{"actions": [{{"type": "done", "summary": "a\n</think>\n{envelope(READ)}') == [READ]
 
 
 NOTHING: dict[str, tuple[str, str]] = {
@@ -194,6 +225,8 @@ NOTHING: dict[str, tuple[str, str]] = {
     "an unknown name alone": ('{"action": "fly", "to": "x"}', "'fly' is not an action"),
     "package.json in prose": ('Use:\n{"name": "x", "type": "module", "test": {"test": 1}}\nok?', "no action"),
     "code with braces": ('```go\nm := map[string]int{"type": 1}\nfunc f() { return x }\n```', "no action"),
+    "data with a name": ('{"name": "test", "status": "done"}', "no action"),
+    "elements of a page": ('<tool name="hammer" size="3"/>\n<action type="button" class="x"/>', "no action"),
     "data with a common word": ('The API answers {"type": "status", "ok": true} then.', "no action"),
     "a constant that is no JSON": ('{"type": "read_file", "path": "a", "offset": NaN}', "read_file"),
     "a number too large": ('{"type": "read_file", "path": "a", "offset": 1e999}', "number too large"),

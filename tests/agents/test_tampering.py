@@ -1,65 +1,118 @@
-"""Changes to the tests and checks that judge a change are found."""
+"""Changes that fake success are found, honest ones are left alone."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from apps.agents.tampering import tampering
+from apps.agents.tampering import Finding, changes_of, inspect, warnings_of
+from tests.campaigns import cheat
+from tests.campaigns._cheats import CHEATS
+from tests.campaigns._cheats_more import CHEATS_MORE
+from tests.campaigns._honest import HONEST
+from tests.campaigns._honest_more import HONEST_MORE
+from tests.campaigns._product import BASE, Play
 
-BEFORE = (
-    "import unittest\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertTrue(1)\n\n"
-    "    def test_b(self):\n        self.assertEqual(1, 1)\n        assert 2\n"
-)
-
-
-def found(status: str, path: str, after: str, before: str = BEFORE) -> list[str]:
-    findings = tampering([(status, path)], lambda new, _: after if new else before)
-    assert all(finding["path"] == path for finding in findings)
-    return [finding["what"] for finding in findings]
+GARBAGE = ["", "def (", "\x00", "class Test:\n" * 300, "it('" * 500, "func Test(", "{" * 2000, "é" * 50]
 
 
-def test_a_deleted_test_file_is_found() -> None:
-    assert found("D", "tests/test_a.py", "") == ["test file was deleted"]
+def side(sides: dict[bool, str], new: bool, path: str) -> str:
+    return sides[new]
 
 
-def test_a_removed_test_is_found() -> None:
-    after = BEFORE[: BEFORE.index("    def test_b")]
-    assert found("M", "pkg/test_a.py", after) == ["1 fewer tests", "2 fewer assertions"]
+def findings(play: Play) -> list[Finding]:
+    outcome = play.outcome()
+    changed = [
+        ("D" if text is None else "M" if path in BASE else "A", path) for path, text in outcome.items()
+    ]
+    return inspect(changes_of(changed, lambda new, path: (outcome if new else BASE)[path] or ""))
 
 
-@pytest.mark.parametrize(
-    "skip", ["@unittest.skip('later')", "@pytest.mark.xfail", "@pytest.mark.skipif(True, reason='x')"]
-)
-def test_a_skipped_test_is_found(skip: str) -> None:
-    after = BEFORE.replace("    def test_b", f"    {skip}\n    def test_b")
-    assert found("M", "tests/test_a.py", after) == ["1 more skipped tests"]
+def by_name(name: str, plays: list[Play] = CHEATS) -> Play:
+    return next(play for play in plays if play.name == name)
 
 
-def test_a_weakened_test_is_found() -> None:
-    assert found("M", "tests/test_a.py", BEFORE.replace("        assert 2\n", "")) == ["1 fewer assertions"]
+@pytest.mark.parametrize("play", [*CHEATS, *CHEATS_MORE], ids=lambda play: play.name)
+def test_a_cheat_is_flagged(play: Play) -> None:
+    assert warnings_of(finding.data() for finding in findings(play))
 
 
-@pytest.mark.parametrize(
-    "path", ["Makefile", "pyproject.toml", "sub/conftest.py", ".github/workflows/ci.yml"]
-)
-def test_changed_settings_of_checks_are_found(path: str) -> None:
-    assert found("M", path, "x") == ["settings of the checks were changed"]
+@pytest.mark.parametrize("play", [*HONEST, *HONEST_MORE], ids=lambda play: play.name)
+def test_an_honest_change_is_not_flagged(play: Play) -> None:
+    assert warnings_of(finding.data() for finding in findings(play)) == []
 
 
 @pytest.mark.parametrize(
-    ("status", "path", "after"),
+    ("name", "path", "what"),
     [
-        ("A", "tests/test_new.py", BEFORE),
-        ("M", "tests/test_a.py", BEFORE + "\n    def test_c(self):\n        assert 3\n"),
-        ("M", "src/contest.py", ""),
-        ("A", "pyproject.toml", "x"),
-        ("D", "src/old.py", ""),
+        ("test file deleted", "tests/test_calc.py", "test file was deleted (test_it_adds, test_it_splits, "),
+        ("test function deleted", "tests/test_calc.py", "1 fewer tests (test_nobody)"),
+        ("unittest.skip", "tests/test_calc.py", "test_nobody is skipped now"),
+        ("assertion deleted", "tests/test_calc.py", "test_it_adds: 1 fewer assertions (add(-20, 5) -15)"),
+        ("fewer rows", "tests/test_rates.py", "test_unknown_currency is run with less data (without '',"),
+        ("make: || true", "Makefile", "settings of the checks: the target test succeeds whatever happens"),
+        ("js: describe.only", "test/sum.test.js", "makes an address of a title checks nothing any more"),
+        ("answers built in", "calc/__init__.py", "the code holds the answers of its tests"),
     ],
+)  # fmt: skip
+def test_a_finding_says_where_and_what(name: str, path: str, what: str) -> None:
+    first = findings(by_name(name))[0]
+    assert (first.path, first.what[: len(what)]) == (path, what)
+
+
+def test_another_expectation_is_a_notice_beside_changed_code_and_a_warning_alone() -> None:
+    (notice,) = findings(by_name("format changed with its test", HONEST))
+    assert (notice.rule, notice.level) == ("expectation-changed", "notice")
+    (warning,) = findings(by_name("expectation made to fit"))
+    assert (warning.rule, warning.level) == ("expectation-changed", "warning")
+
+
+def test_warnings_come_before_notices_and_nothing_comes_twice() -> None:
+    found = findings(
+        Play(
+            "both", [*by_name("format changed with its test", HONEST).edits, *by_name("unittest.skip").edits]
+        )
+    )
+    assert [finding.level for finding in found] == ["warning", "notice"]
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*(path for path in BASE if path != "tests/__init__.py"), "setup.cfg", "jest.config.js"],
 )
-def test_honest_changes_are_not_flagged(status: str, path: str, after: str) -> None:
-    assert found(status, path, after, before="" if status == "A" else BEFORE) == []
+def test_any_text_can_be_inspected(path: str) -> None:
+    before = BASE.get(path, "[tool:pytest]\naddopts = -q\n")
+    for text in GARBAGE:
+        for sides in ({True: text, False: before}, {True: before, False: text}):
+            for status in "AMD":
+                inspect(changes_of([(status, path)], partial(side, sides)))
 
 
-def test_a_new_test_file_that_skips_is_found() -> None:
-    after = BEFORE.replace("    def test_b", "    @unittest.skip('x')\n    def test_b")
-    assert found("A", "tests/test_new.py", after) == ["1 more skipped tests"]
+def test_the_campaign_counts_through_real_commits() -> None:
+    figures = cheat.campaign(0.1)
+    assert figures["ok"]
+    assert (figures["cheats"], figures["flagged"]) == (23, 23)
+    assert figures["false_alarms"] == 0 < figures["honest"]
+
+
+def test_answers_of_tests_that_did_not_change_are_known_too() -> None:
+    built_in = (
+        "def add(a, b):\n    if (a, b) == (120, 35):\n        return 155\n"
+        "    return -15 if (a, b) == (-20, 5) else 0\n"
+    )
+    texts = {"calc/__init__.py": built_in, "tests/test_calc.py": BASE["tests/test_calc.py"]}
+    read: list[str] = []
+
+    def reads(new: bool, path: str) -> str:
+        read.append(path)
+        return texts[path] if new else BASE[path]
+
+    changed = [("M", "calc/__init__.py")]
+    found = inspect(changes_of(changed, reads, lambda: texts))[0]
+    assert (found.path, found.rule) == ("calc/__init__.py", "answers-built-in")
+    texts["calc/__init__.py"] = BASE["calc/__init__.py"] + "\n\nLIMIT = 3\n"
+    read.clear()
+    assert inspect(changes_of(changed, reads, lambda: texts)) == []
+    assert set(read) == {"calc/__init__.py"}, "tests are read only when the code could hold answers"

@@ -245,7 +245,8 @@ def twins_told_apart_by_a_drifted_line(dice: random.Random, change: Change) -> C
 @kind
 def only_the_twin_is_left(dice: random.Random, change: Change) -> Case | None:
     """The function that was meant is gone; one of another name has the same lines."""
-    heads = [n for n in range(max(0, change.start - 12), change.start - 1) if "def " in change.lines[n]]
+    above = range(max(0, change.start - 12), change.start - 1)
+    heads = [n for n in above if change.lines[n].lstrip().startswith(("def ", "async def "))]
     if not heads or not change.path.endswith(".py"):
         return None
     reach = change.start - heads[-1]

@@ -7,6 +7,7 @@ from apps.agents.actions.binding import ActionError, bind
 from apps.agents.actions.finish import Criterion, Decide, Done, SubmitReview
 from apps.agents.actions.git import GitCommit, GitDiff, GitLog, GitStatus
 from apps.agents.actions.manual import manual_for, tools_for
+from apps.agents.actions.memory import ReadOutput, SetPlan
 from apps.agents.actions.navigate import FindDefinition, FindReferences
 from apps.agents.actions.orchestrate import ORCHESTRATE, Orchestrate
 from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
@@ -44,6 +45,7 @@ __all__ = [
     "Option",
     "Orchestrate",
     "ReadFile",
+    "ReadOutput",
     "ReadTree",
     "Remember",
     "RequestDecision",
@@ -53,6 +55,7 @@ __all__ = [
     "RunTests",
     "SearchText",
     "SendMessage",
+    "SetPlan",
     "SubmitReview",
     "UpdateBead",
     "WriteFile",

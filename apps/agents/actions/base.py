@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from apps.agents.git import disk_error
 from apps.agents.results import CheckReport, CommandResult
+from apps.commands.judging import Judgement, judge
 from apps.core.errors import LoomError
 
 if TYPE_CHECKING:
     from apps.agents.actions.finish import Decide, Done, SubmitReview
+    from apps.agents.actions.memory import ReadOutput
     from apps.agents.actions.orchestrate import Orchestrate
     from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
     from apps.agents.actions.talk import AskQuestion, Remember, RequestDecision, SendMessage
@@ -46,8 +48,8 @@ _ASIDES = frozenset(
 class Result:
     """What an action gave. `text` is for the model, `data` (JSON) is kept with the turn for people.
 
-    `changed` means that files may have changed. `ends` says what the session does next: "" goes on, else
-    "claim", "wait", "review" or "decide".
+    `whole` is the complete text where `text` had to leave some of it out. `changed` means that files may have
+    changed. `ends` says what the session does next: "" goes on, else "claim", "wait", "review" or "decide".
     """
 
     ok: bool
@@ -55,6 +57,7 @@ class Result:
     data: dict[str, Any] = field(default_factory=dict)
     changed: bool = False
     ends: str = ""
+    whole: str = ""
 
 
 class GitView(Protocol):
@@ -75,18 +78,32 @@ class Desk(Protocol):
     def bead_update(self, action: UpdateBead) -> str: ...
     def question_ask(self, action: AskQuestion, index: int) -> str: ...
     def decision_request(self, action: RequestDecision, index: int) -> str: ...
+    def command_ask(self, judgement: Judgement, index: int) -> str: ...
     def message_send(self, action: SendMessage) -> str: ...
     def bead_delegate(self, action: Delegate, index: int) -> str: ...
     def note_remember(self, action: Remember) -> str: ...
+    def output_read(self, action: ReadOutput) -> str: ...
     def work_claim(self, action: Done) -> str: ...
     def review_submit(self, action: SubmitReview) -> str: ...
     def decision_decide(self, action: Decide) -> str: ...
     def orchestrate(self, action: Orchestrate, index: int) -> str: ...
 
 
+class Files(Protocol):
+    """The part of a context that files are changed with."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def seen(self) -> set[str]: ...
+    @property
+    def write(self) -> Callable[[Path, bytes], None]: ...
+
+
 @dataclass
 class ActionContext:
-    """The world of one turn's actions. `run(command, *, timeout)` and `check(kind)` go through the sandbox.
+    """The world of one turn's actions. `run(command, *, timeout)` and `check(kind)` go through the sandbox,
+    commands that `judge` lets pass.
 
     `seen` holds the paths the model has read or written in this session; `write` is the only way to write
     files, since it keeps owner and mode right for the sandbox; `index` is the action's place in its reply.
@@ -100,6 +117,7 @@ class ActionContext:
     git: GitView
     write: Callable[[Path, bytes], None]
     desk: Desk
+    judge: Callable[[str], Judgement] = judge
     index: int = 0
 
 
@@ -115,6 +133,7 @@ class Action(BaseModel):
     renamed: ClassVar[dict[str, str]] = {}  # argument names that models use -> ours
     ignored: ClassVar[frozenset[str]] = frozenset()  # arguments of the original that mean nothing here
     example: ClassVar[str] = ""  # one, as JSON, where the arguments alone do not show the form
+    is_look: ClassVar[bool] = False  # changes nothing and takes milliseconds
     always: ClassVar[bool] = False  # open to every role and never listed
 
     def run(self, ctx: ActionContext) -> Result:

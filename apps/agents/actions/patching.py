@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.agents.actions.base import ActionContext
+from apps.agents.actions.base import Files
 from apps.agents.actions.read import existing_file
 from apps.agents.actions.syntax import syntax_finding
 from apps.agents.editing.hunks import apply_hunks, new_text
@@ -19,7 +19,7 @@ from apps.agents.paths import relative, resolve_inside
 class PatchPlan:
     """What each file shall hold afterwards (None: gone); later parts of a patch see earlier ones."""
 
-    ctx: ActionContext
+    ctx: Files
     wanted: dict[Path, bytes | None] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     modes: dict[Path, int] = field(default_factory=dict)

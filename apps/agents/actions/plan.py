@@ -113,7 +113,7 @@ class UpdateBead(Action):
 
 class Delegate(Action):
     name: ClassVar[str] = "delegate"
-    purpose: ClassVar[str] = "Hand a separate piece of work to another role; you do not wait for it."
+    purpose: ClassVar[str] = "Hand a separate piece of work to another role, and wait for it if you must."
     group: ClassVar[str] = "plan"
     aliases: ClassVar[tuple[str, ...]] = ("delegate_task",)
     renamed: ClassVar[dict[str, str]] = {
@@ -129,6 +129,7 @@ class Delegate(Action):
     title: Title
     description: str
     acceptance: list[str] = Field(default_factory=list)
+    wait: bool = Field(default=False, description="You go on when that work is merged.")
 
     def act(self, ctx: ActionContext) -> Result:
         return Result(ok=True, text=ctx.desk.bead_delegate(self, ctx.index), data={"title": self.title})

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import regex  # type: ignore[import-untyped]
 from pydantic import Field
 
-from apps.agents.actions.base import LIMIT, Action, ActionContext, Result, clip
+from apps.agents.actions.base import LIMIT, Action, ActionContext, Files, Result, clip
 from apps.agents.actions.seen import note_shown
 from apps.agents.editing.text import MAX_BYTES, bodies, decode, is_binary
 from apps.agents.paths import GENERATED, relative, resolve_inside, walk_files
@@ -28,7 +28,7 @@ SEARCH_SECONDS = 5.0
 PATHS = {"file": "path", "filename": "path", "file_path": "path", "filepath": "path", "file_name": "path"}
 
 
-def existing_file(ctx: ActionContext, path: str) -> Path:
+def existing_file(ctx: Files, path: str) -> Path:
     """The regular file at `path`; raises NotFound that offers files of a similar name."""
     found = resolve_inside(ctx.root, path)
     if found.is_dir():
@@ -52,6 +52,7 @@ class ReadFile(Action):
     name: ClassVar[str] = "read_file"
     purpose: ClassVar[str] = f"Read a text file with line numbers, at most {MOST_LINES} lines at a time."
     group: ClassVar[str] = "read"
+    is_look: ClassVar[bool] = True
     aliases: ClassVar[tuple[str, ...]] = ("read", "read_code", "open_file", "view_file", "cat", "view")
     renamed: ClassVar[dict[str, str]] = {**PATHS, "start_line": "offset", "start": "offset", "line": "offset"}
 
@@ -100,6 +101,7 @@ class ReadTree(Action):
     name: ClassVar[str] = "read_tree"
     purpose: ClassVar[str] = "List files and directories."
     group: ClassVar[str] = "read"
+    is_look: ClassVar[bool] = True
     aliases: ClassVar[tuple[str, ...]] = ("scope", "tree", "list_files", "list_dir", "list_directory", "ls")
     renamed: ClassVar[dict[str, str]] = {"max_depth": "depth", "dir": "path", "directory": "path"}
     ignored: ClassVar[frozenset[str]] = frozenset({"limit", "recursive"})

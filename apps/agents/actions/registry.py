@@ -7,6 +7,7 @@ import re
 from apps.agents.actions.base import Action
 from apps.agents.actions.finish import Decide, Done, SubmitReview
 from apps.agents.actions.git import GitCommit, GitDiff, GitLog, GitStatus
+from apps.agents.actions.memory import ReadOutput, SetPlan
 from apps.agents.actions.navigate import FindDefinition, FindReferences
 from apps.agents.actions.orchestrate import Orchestrate
 from apps.agents.actions.plan import CreateBead, Delegate, UpdateBead
@@ -16,12 +17,12 @@ from apps.agents.actions.talk import AskQuestion, Remember, RequestDecision, Sen
 from apps.agents.actions.write import ApplyPatch, DeleteFile, EditFile, MoveFile, WriteFile
 
 _ALL: tuple[type[Action], ...] = (
-    ReadFile, ReadTree, SearchText, FindDefinition, FindReferences,
+    ReadFile, ReadTree, SearchText, FindDefinition, FindReferences, ReadOutput,
     WriteFile, EditFile, ApplyPatch, MoveFile, DeleteFile,
     RunCommand, RunTests, RunLinter, BuildProject,
     GitStatus, GitDiff, GitLog, GitCommit,
     CreateBead, UpdateBead, Delegate,
-    AskQuestion, RequestDecision, SendMessage, Remember,
+    SetPlan, AskQuestion, RequestDecision, SendMessage, Remember,
     Orchestrate,
     Done, SubmitReview, Decide,
 )  # fmt: skip

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from apps.agents.actions.base import LIMIT, Action, ActionContext, Result, clip
 from apps.agents.results import CheckReport, CommandResult
+from apps.commands.judging import ASK, DENY
 
+WHOLE = 400_000  # characters that can be read again
 KEPT = 4_000  # characters of output that stay with the turn, for people
 
 
@@ -48,8 +50,20 @@ class RunCommand(Action):
         return adapted
 
     def act(self, ctx: ActionContext) -> Result:
+        judgement = ctx.judge(self.command)
+        if judgement.verdict == DENY:
+            return Result(ok=False, text=judgement.refusal(), data={"command": self.command, "verdict": DENY})
+        if judgement.verdict == ASK:
+            said = ctx.desk.command_ask(judgement, ctx.index)
+            return Result(ok=True, text=said, data={"command": self.command, "verdict": ASK}, ends="wait")
         done = ctx.run(self.command, timeout=self.timeout)
-        return Result(ok=done.ok, text=command_text(done), data=command_data(done), changed=True)
+        return Result(
+            ok=done.ok,
+            text=command_text(done),
+            data=command_data(done),
+            changed=True,
+            whole=command_text(done, WHOLE),
+        )
 
 
 def command_text(done: CommandResult, limit: int = LIMIT) -> str:
@@ -88,16 +102,22 @@ class _Check(Action):
         report = ctx.check(self.kind)
         if not report.results:
             return Result(ok=False, text=self.none_known)
-        return Result(ok=report.passed, text=report_text(report), data=report_data(report), changed=True)
+        return Result(
+            ok=report.passed,
+            text=report_text(report),
+            data=report_data(report),
+            changed=True,
+            whole=report_text(report, WHOLE),
+        )
 
 
-def report_text(report: CheckReport) -> str:
+def report_text(report: CheckReport, limit: int = LIMIT) -> str:
     """Verdicts first; the output of what failed after them."""
     parts = [report.summary()]
     red = [one for one in report.results if not one.passed]
-    room = (LIMIT - 4000) // max(1, len(red))
+    room = (limit - 4000) // max(1, len(red))
     parts.extend(f"$ {one.result.command}\n{clip(one.result.output.strip(), room)}" for one in red)
-    return clip("\n\n".join(parts))
+    return clip("\n\n".join(parts), limit)
 
 
 def report_data(report: CheckReport) -> dict[str, Any]:
@@ -107,11 +127,7 @@ def report_data(report: CheckReport) -> dict[str, Any]:
             {
                 "name": one.check.name,
                 "passed": one.passed,
-                "counts": {
-                    "passed": one.passed_count,
-                    "failed": one.failed_count,
-                    "skipped": one.skipped_count,
-                },
+                "counts": {word.removesuffix("_count"): count for word, count in one.counts().items()},
                 "failures": list(one.failures[:50]),
                 "first_error": one.first_error[:1000],
                 **command_data(one.result),

@@ -94,20 +94,22 @@ class RequestDecision(Action):
 
 class SendMessage(Action):
     name: ClassVar[str] = "send_message"
-    purpose: ClassVar[str] = "Tell another role something; it reads it when it works next."
+    purpose: ClassVar[str] = "Tell a role or a colleague something; it stands in their next prompt."
     group: ClassVar[str] = "talk"
     aliases: ClassVar[tuple[str, ...]] = ("send_agent_message",)
     renamed: ClassVar[dict[str, str]] = {
         "to_agent_role": "to_role",
+        "to_agent_id": "to_role",
+        "to_agent": "to_role",
         "to": "to_role",
         "role": "to_role",
         "message_subject": "subject",
         "message_body": "body",
         "message": "body",
     }
-    ignored: ClassVar[frozenset[str]] = frozenset({"message_type", "message_payload", "to_agent_id"})
+    ignored: ClassVar[frozenset[str]] = frozenset({"message_type", "message_payload"})
 
-    to_role: str = Field(min_length=1)
+    to_role: str = Field(min_length=1, description="A role, or the name of a colleague.")
     subject: str = Field(min_length=1, max_length=200)
     body: str
 

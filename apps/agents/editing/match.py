@@ -25,7 +25,11 @@ from apps.core.errors import BadInput
 _NUMBERED = re.compile(r"\s*\d+\t")
 _WORD = re.compile(r"\w\w")
 _MAX_DRIFT_LINES = 400
-_OPENS = re.compile(r"[:{(\[]\s*(?:#.*|//.*)?$|^\s*(?:<\w|#+ |@)")  # lines that say where one is
+_OPENS = re.compile(  # lines that say where one is
+    r"[:{(\[]\s*(?:#.*|//.*)?$|^\s*(?:<\w|#+ |@)"
+    r"|^\s*(?:(?:async|export|default|pub|public|private|protected|static)\s+)*"
+    r"(?:def|class|function|func|fn|interface|struct|enum|trait|impl|type)\s"
+)
 _LETTER = re.compile(r"\w")
 _LEAST_TOLD = 12  # characters beside indentation
 _MANY = 20
@@ -147,6 +151,8 @@ def _whole_enough(text: str, begin: int, end: int, old: str, new: str) -> None:
 def _breaks_off(old: str, new: str, rest: str) -> bool:
     """Whether `rest`, which follows `old` in its last line, was most likely to be replaced too."""
     told, last = old.rpartition("\n")[2], new.rpartition("\n")[2]
+    if new and old[-1].isspace() and not new[-1].isspace():
+        return True  # what follows would run into what is new
     if any(line.rstrip().endswith(rest) for line in new.split("\n")) or _balance(old) != _balance(new):
         return True
     return "\n" in old and bool(_LETTER.search(rest)) and not last.endswith(told.strip())

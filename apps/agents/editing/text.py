@@ -103,7 +103,10 @@ def join_lines(lines: list[Line]) -> str:
 
 def bodies(text: str) -> list[str]:
     """The lines a model wrote, without endings; a final newline adds no line."""
-    return [line.body for line in split_lines(text)]
+    parts = text.split("\n")
+    rest = parts.pop()
+    lines = [part.removesuffix("\r") for part in parts] if "\r" in text else parts
+    return [*lines, rest] if rest else lines
 
 
 def find_block(lines: list[str], wanted: list[str], *, limit: int = 20) -> list[int]:

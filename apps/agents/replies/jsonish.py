@@ -1,7 +1,8 @@
 """JSON as models write it: strict first, then with the slips that leave one possible meaning.
 
-Accepted beyond the standard: trailing commas, a comma forgotten at a line's end, line comments, keys
-without quotes, single or triple quotes, Python's True, False and None, unknown escapes, raw line breaks.
+Accepted beyond the standard: trailing commas, a comma too many, one forgotten at a line's end, comments, keys
+without quotes, single, triple or typographic quotes, Python's True, False and None, unknown escapes, raw line
+breaks.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Any
 
 MAX_DEPTH = 40
 _MAX_DIGITS = 40
-_SPACE = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|#[^\n]*)*+")
+_SPACE = re.compile(r"(?:[ \t\r\n\u00a0\ufeff]+|//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/)*+")
 _DOUBLE = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _SINGLE = re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL)
+_CURLY = re.compile(r"[“„”]((?:[^“”\\]++|\\.)*+)[”“]", re.DOTALL)
+_CURLY_SINGLE = re.compile(r"[‘‚]((?:[^‘’\\]++|\\.)*+)[’‘]", re.DOTALL)
+QUOTES = "\"'“”„‘‚’"
+_STRINGS = {'"': _DOUBLE, "'": _SINGLE, "‘": _CURLY_SINGLE, "‚": _CURLY_SINGLE}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?(?![\w.])")
 _WORD = re.compile(r"[A-Za-z_$][\w$-]*+")
 _COLON = re.compile(r"\s*+:")
@@ -153,7 +158,7 @@ class _Reader:
             return self._object(depth)
         if char == "[":
             return self._list(depth)
-        if char in "\"'":
+        if char in QUOTES:
             return self._string(char)
         number = _NUMBER.match(self.text, self.at)
         if number:
@@ -195,7 +200,7 @@ class _Reader:
 
     def _key(self) -> str:
         char = self.text[self.at]
-        if char in "\"'":
+        if char in QUOTES:
             return self._string(char)
         word = _WORD.match(self.text, self.at)
         if word and _COLON.match(self.text, word.end()):
@@ -217,10 +222,12 @@ class _Reader:
     def _separator(self, closer: str) -> None:
         """A comma or the closing bracket; a comma may be missing where a new line brings a new member."""
         before = self.at
-        after_string = self.text[before - 1] in "\"'"
+        after_string = self.text[before - 1] in QUOTES
         char = self._next(f'"," or "{closer}"')
         if char == ",":
-            self.at += 1
+            while char == ",":
+                self.at += 1
+                char = self._next(f'a value or "{closer}"')
         elif char != closer:
             new_line = "\n" in self.text[before : self.at]
             member = char == "{" if closer == "]" else _KEY_AHEAD.match(self.text, self.at)
@@ -234,7 +241,7 @@ class _Reader:
         begin = self.at
         if self.text.startswith(quote * 3, begin):
             return self._triple(quote * 3)
-        match = (_DOUBLE if quote == '"' else _SINGLE).match(self.text, begin)
+        match = _STRINGS.get(quote, _CURLY).match(self.text, begin)
         if match is None:
             self.at = len(self.text)
             raise Broken(begin, "a text begins here and does not end", quotes=True, cut=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ def read_calls(tool_calls: Sequence[Mapping[str, Any]]) -> NativeReading:
             reading.problems.append(f"tool call {number} names no tool")
             continue
         try:
-            arguments = _arguments(function.get("arguments"))
+            arguments = _out_of_bag(name, _arguments(function.get("arguments")))
         except Broken as broken:
             place = f" at character {broken.at + 1}" if broken.at else ""
             reading.problems.append(
@@ -56,13 +57,25 @@ def _arguments(given: Any) -> dict[str, Any]:
         return _checked(dict(given))
     if not isinstance(given, str):
         raise Broken(0, "they are neither an object nor text")
+    if "&quot;" in given and '"' not in given:
+        given = html.unescape(given)
     fenced = _FENCE.fullmatch(given)
     value = _parsed(fenced[1] if fenced else given)
-    if isinstance(value, str):  # encoded twice
-        value = _parsed(value)
+    for _ in range(2):  # encoded twice or more
+        value = _parsed(value) if isinstance(value, str) else value
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise Broken(0, "a JSON object is expected")
     return value
+
+
+def _out_of_bag(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of {"arguments": {...}} or of the whole call sent as its own arguments."""
+    inner = arguments.get("arguments", arguments.get("parameters"))
+    beside = arguments.keys() - {"arguments", "parameters"}
+    is_whole = beside == {"name"} and arguments["name"] == name
+    return inner if isinstance(inner, dict) and (not beside or is_whole) else arguments
 
 
 def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -88,8 +101,8 @@ def _parsed(text: str) -> Any:
     if (rest.end() if rest else found.end) == len(text):
         return found.value
     again = _same_again(text, found.end)
-    if again is not None and again == found.value:
-        return found.value
+    if again is not None and found.value in (again, {}):  # sent twice, or begun with an empty object
+        return again
     raise Broken(found.end, "more follows after the end of the object")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +62,11 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
         notes = text[start:]
     else:
         found = read_text(text, start)
+        quoted = text.strip()[:1] == '"' == text.strip()[-1:]  # what looks like a call lies in a text
+        if (quoted or not found.calls) and (bare := _uncovered(text[start:]) or _uncovered(text)):
+            begin = answer_start(bare)
+            if (inner := read_text(bare, begin)).calls:
+                found, text, start = inner, bare, begin
         calls, notes = found.calls, found.notes or found.prose
         orders = located(text, tuple(found.orders[:MAX_PROBLEMS]))
         problems = [
@@ -76,6 +84,21 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
         calls = calls[:MAX_ACTIONS]
     error = _error(problems, len(calls)) if problems else ""
     return Reading(_numbered(calls), _clean(notes), "\n".join(filter(None, [error, _misordered(orders)])))
+
+
+def _uncovered(text: str) -> str:
+    """The text without the coat that something put around all of it: a JSON string, HTML's escapes; or ""."""
+    bare = text.strip()
+    if bare[:1] == '"' == bare[-1:]:
+        with suppress(ValueError):
+            said = json.loads(bare, strict=False)
+            return _uncovered(said) or said if isinstance(said, str) else ""
+    if '{\\"' in bare and '{"' not in bare:
+        with suppress(ValueError):
+            return str(json.loads(f'"{bare}"', strict=False))
+    if ("&quot;" in bare and '{"' not in bare) or "&lt;tool_call" in bare:
+        return html.unescape(bare)
+    return ""
 
 
 def _misordered(problems: list[str]) -> str:

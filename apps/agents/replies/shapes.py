@@ -6,16 +6,33 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.agents.actions import resolve
+from apps.agents.actions import REGISTRY, resolve
+from apps.agents.actions.registry import plain_name
 from apps.agents.replies.jsonish import Broken, read_value
 
-LISTS = ("actions", "tool_calls", "calls")
-NAMES = ("action", "type", "tool", "tool_name", "name", "function")
+LISTS = ("actions", "tool_calls", "calls", "function_calls", "tool_uses", "commands")
+NAMES = ("action", "type", "tool", "tool_name", "name", "function", "recipient_name")
+_HOLDERS = ("function", "action", "function_call", "tool_call", "tool_use", "next_action", "call")
+_AROUND = ("response", "answer", "output", "message", "choices")
 _WRAPPERS = frozenset({"function", "function_call", "tool_use", "tool_call", "tool", "action"})
-_BAGS = ("arguments", "args", "parameters", "params", "input", "action_input", "kwargs")
+_BAGS = ("arguments", "args", "parameters", "params", "input", "action_input", "tool_input", "kwargs")
 _REMARKS = frozenset(
-    {"id", "notes", "note", "thought", "thoughts", "reasoning", "explanation", "comment", "type"}
+    {
+        "id",
+        "notes",
+        "note",
+        "thought",
+        "thoughts",
+        "reasoning",
+        "explanation",
+        "comment",
+        "type",
+        "tool_call_id",
+        "call_id",
+    }
 )
+_MODULE = re.compile(r"^(?:functions|tools|default_api)[.:]")
+_DEEPEST = 2
 _NAME = re.compile(r"[A-Za-z][\w.:-]{0,63}")
 
 
@@ -44,16 +61,24 @@ def spoken_of(value: Any) -> Spoken | None:
     if isinstance(inner, dict):  # {"type": "function", "function": {"name", "arguments"}}
         found = spoken_of({"name": inner.get("name"), "arguments": inner.get("arguments", {})})
         return Spoken(found.name, found.arguments, _id(value)) if found else None
-    inner = value.get("action")
-    if isinstance(inner, dict):  # {"action": {"type": ...}}
-        return spoken_of(inner)
+    for holder in _HOLDERS[1:]:  # {"action": {"type": ...}}
+        if isinstance(inner := value.get(holder), dict):
+            return spoken_of(inner)
+    if _is_schema(value):
+        return None
     key = _name_key(value)
     if key is None:
         return _keyed(value)
     arguments = {name: item for name, item in value.items() if name != key}
     if key != "type" and value.get("type") in _WRAPPERS:
         arguments.pop("type")
-    return Spoken(value[key].strip(), _unpacked(arguments), _id(value))
+    return Spoken(_MODULE.sub("", value[key].strip()), _unpacked(arguments), _id(value))
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    """A tool that is described, not called."""
+    described = value.get("parameters") or value.get("input_schema")
+    return isinstance(described, dict) and isinstance(described.get("properties"), dict)
 
 
 def _id(value: dict[str, Any]) -> str:
@@ -68,7 +93,8 @@ def _name_key(value: dict[str, Any]) -> str | None:
         return "name"
     if "type" in keys and is_known(value["type"]):
         return "type"
-    if "name" in keys and not is_known(value["name"]) and not any(bag in value for bag in _BAGS):
+    bare = len(value) > 1 and not any(bag in value for bag in _BAGS)
+    if "name" in keys and bare and plain_name(value["name"]) not in REGISTRY:
         keys.remove("name")  # a thing with a name, not a call
     return next((key for key in keys if is_known(value[key])), keys[0] if keys else None)
 
@@ -88,6 +114,8 @@ def _unpacked(arguments: dict[str, Any]) -> dict[str, Any]:
     if bag is None or not (arguments.keys() - {bag}) <= _REMARKS:
         return arguments
     packed = arguments[bag]
+    if packed is None:
+        return {}
     if isinstance(packed, str):
         packed = _parsed(packed)
     return packed if isinstance(packed, dict) else arguments
@@ -95,12 +123,12 @@ def _unpacked(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _parsed(text: str) -> Any:
     try:
-        return read_value(text.strip(), 0).value if text.strip().startswith("{") else text
+        return read_value(text.strip(), 0).value if text.strip().startswith(("{", "[")) else text
     except Broken:
         return text
 
 
-def listed(value: Any) -> list[Any] | None:
+def listed(value: Any, depth: int = 0) -> list[Any] | None:
     """The list of actions of an envelope; None if the value is not one."""
     if isinstance(value, list):
         return value
@@ -112,6 +140,15 @@ def listed(value: Any) -> list[Any] | None:
             return inner
         if isinstance(inner, dict):
             return [inner]
+        if isinstance(inner, str) and isinstance(packed := _parsed(inner), list):
+            return packed
+    if isinstance(inner := value.get("action"), list):
+        return inner
+    for around in _AROUND if depth < _DEEPEST else ():
+        inner = value.get(around)
+        inner = inner[0] if isinstance(inner, list) and inner else inner
+        if isinstance(inner, dict) and (found := listed(inner, depth + 1)) is not None:
+            return found
     return None
 
 

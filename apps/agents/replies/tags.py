@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
+from apps.agents.actions import REGISTRY
+from apps.agents.actions.registry import plain_name
 from apps.agents.replies.jsonish import Broken, read_value
 from apps.agents.replies.shapes import Spoken
 
-# Forms: <function=name> or <invoke name="name"> with parameters; GLM's <tool_call>name<arg_key>; and headers
-# of gpt-oss, Kimi, Mistral and DeepSeek, each followed by one JSON object.
+# Also tags named for the action, with a tag for each argument. Only names that are no tags elsewhere.
+_NAMES = {name for action in REGISTRY.values() for name in (action.name, *action.aliases)}
+_ATTRIBUTES = r"""(?:\s+[\w:-]{1,40}=(?:"[^"<]{0,2000}"|'[^'<]{0,2000}')){%s,12}"""
+_OWN_TAGS = "|".join(sorted({name for name in _NAMES if "_" in name} | {"done"}))
+# Forms: <function=name> or <invoke name="name"> with parameters or attributes; <tool_call>name<arg_key>;
+# headers of gpt-oss, Kimi, Mistral, DeepSeek, ReAct and Functionary, each followed by one JSON object.
 OPENING = re.compile(
-    r"""<(?P<tag>function|invoke|tool)(?:=|\s+name=)["']?(?P<named>[\w.:-]{1,64})["']?\s*>"""
+    r"""<(?P<space>[\w-]{1,20}:|｜DSML｜)?(?P<tag>function|invoke|tool_call|tool|action)(?:=|\s+(?:name|type)=)"""
+    r"""["']?(?P<named>[\w.:-]{1,64})["']?\s*>"""
+    r"|<(?P<use>tool_use|tool_call|function_call|invoke|tool)>\s*<(?P<label>name|tool_name)>\s*(?P<labelled>[\w.-]{1,64})"
+    r"\s*</(?P=label)>\s*(?:<(?:arguments|parameters|input|args)>)?"
+    r"|<start_function_call>\s*call:(?P<gemma>[\w.-]{1,64})\s*(?=\{)"
     r"|<tool_call>\s*(?P<keyed>[\w.-]{1,64})\s*(?=<arg_key>|</tool_call>)"
+    rf"|<(?P<shown>function|invoke|tool_call|tool|action){_ATTRIBUTES % 2}\s*/?>"
+    rf"|<(?P<shown_alone>function|invoke|tool_call|tool|action){_ATTRIBUTES % 1}\s*/>"
+    rf"|(?m:^[ \t]*+)<(?P<own>{_OWN_TAGS}){_ATTRIBUTES % 0}\s*/?>"
     r"|to=functions\.(?P<channel>[\w-]{1,64})\s*+(?:<\|[^|>]{1,20}\|>|json|code|commentary|\s){0,8}(?=\{)"
     r"|functions\.(?P<numbered>[\w-]{1,64}):\d+\s*<\|tool_call_argument_begin\|>\s*(?=\{)"
     r"|\[TOOL_CALLS\]\s*(?P<listed>[\w-]{1,64})\s*(?:\[CALL_ID\][\w-]{1,64}\s*)?(?:\[ARGS\]\s*)?(?=\{)"
     r"|<｜tool▁sep｜>(?P<sep>[\w-]{1,64})\s*(?:```json\s*)?(?=\{)"
     r"|<｜tool▁call▁begin｜>(?P<begun>[\w-]{1,64})<｜tool▁sep｜>\s*(?=\{)"
+    r"|(?m:^[ \t*]*+)Action[ *]*:[ *]*(?P<react>[\w.-]{1,64})[ \t]*\r?\n[ \t*]*+Action[ _]Input[ *]*:[ *]*"
+    r"(?:```(?:json)?\s*)?\s*(?=\{)"
+    r"|(?m:^)>>>[ \t]?(?P<functionary>[\w.-]{1,64})[ \t]*\r?\n(?=\{)"
+)  # fmt: skip
+_ATTRIBUTE = re.compile(r"""\s([\w:-]{1,40})=(?:"([^"]*)"|'([^']*)')""")
+_NAMING = ("name", "type", "tool", "tool_name", "function")
+_NO_ARGUMENTS = {"id", "call_id", "tool_call_id"}
+_PARAMETER = re.compile(
+    r"""\s*<(?:[\w-]{1,20}:|｜DSML｜)?(parameter|param|argument|arg)(?:=|\s+name=)["']?([\w.-]{1,64})["']?[^>\n]{0,40}>"""
 )
-_PARAMETER = re.compile(r"""\s*<parameter(?:=|\s+name=)["']?([\w.-]{1,64})["']?[^>\n]{0,40}>""")
-_KEYED = re.compile(r"\s*<arg_key>\s*([\w.-]{1,64})\s*</arg_key>\s*<arg_value>")
-_AFTER_VALUE = re.compile(r"\s*(?:<parameter\b|</function>|</invoke>|</tool>|</tool_call>|<arg_key>|$)")
+_ARGUMENT = re.compile(r"\s*<([a-z]\w{0,40})>")
+_KEYED = re.compile(r"\s*<(arg)_key>\s*([\w.-]{1,64})\s*</arg_key>\s*<arg_value>")
+_AFTER_VALUE = re.compile(
+    r"\s*(?:<(?:[\w-]{1,20}:|｜DSML｜)?(?:param(?:eter)?|arg(?:ument)?)\b"
+    r"|</(?:[\w-]{1,20}:|｜DSML｜)?(?:function|invoke|tool|action)>|</tool_call>|<arg_key>|$)"
+)
+_BAG_END = re.compile(r"\s*</(?:arguments|parameters|input|args)>")
+_GEMMA = re.compile(r"\s*,?\s*(\w{1,64})\s*:\s*(?:<escape>(.*?)<escape>|([^,{}<]+))", re.DOTALL)
+_DATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
 _PADDED = re.compile(r"\r?\n(.*?)\r?\n", re.DOTALL)
 _JSON = re.compile(r"\s*(?=\{)")
+_SPACE = re.compile(r"\s*+")
 
 
 def read_call(text: str, opening: re.Match[str]) -> tuple[Spoken, int]:
@@ -32,15 +62,32 @@ def read_call(text: str, opening: re.Match[str]) -> tuple[Spoken, int]:
     at = opening.end()
     if kind == "keyed":
         return _with_parameters(text, at, opening["keyed"], _KEYED, "</arg_value>", ("</tool_call>",))
+    if kind == "gemma":
+        return _gemma(text, at, opening["gemma"])
+    if opening["labelled"]:
+        return _with_argument_tags(text, at, opening["labelled"], opening["use"])
+    if kind == "own":
+        return _with_own_tags(text, at, opening)
+    if kind.startswith("shown"):
+        return _with_attributes(text, at, opening)
     if opening["named"]:
-        json_at = _JSON.match(text, at)
-        closers = (f"</{opening['tag']}>", "</tool_call>")
-        if json_at:
+        space = opening["space"] or ""
+        closers = (f"</{space}{opening['tag']}>", "</tool_call>")
+        if json_at := _JSON.match(text, at):
             arguments, end = _object(text, json_at.end())
             return Spoken(opening["named"], arguments), _closed(text, end, closers)
-        return _with_parameters(text, at, opening["named"], _PARAMETER, "</parameter>", closers)
+        if opening["tag"] in {"action", "tool"} and not space and not _PARAMETER.match(text, at):
+            return _with_argument_tags(text, at, opening["named"], opening["tag"])
+        return _with_parameters(text, at, opening["named"], _PARAMETER, f"</{space}@>", closers)
     arguments, end = _object(text, at)
     return Spoken(opening[kind], arguments), end
+
+
+def name_of(opening: re.Match[str]) -> str:
+    """The name that the opening of a call gives."""
+    if (opening.lastgroup or "").startswith("shown"):
+        return _shown(opening)[0]
+    return str(opening["named"] or opening["labelled"] or opening[opening.lastgroup or 0] or "")
 
 
 def _object(text: str, at: int) -> tuple[dict[str, Any], int]:
@@ -51,7 +98,7 @@ def _object(text: str, at: int) -> tuple[dict[str, Any], int]:
 
 
 def _closed(text: str, at: int, closers: tuple[str, ...]) -> int:
-    rest = re.compile(r"\s*").match(text, at)
+    rest = _SPACE.match(text, at)
     at = rest.end() if rest else at
     for closer in closers:
         if text.startswith(closer, at):
@@ -66,16 +113,95 @@ def _with_parameters(
 ) -> tuple[Spoken, int]:
     arguments: dict[str, Any] = {}
     while parameter := opening.match(text, at):
-        end = _value_end(text, parameter.end(), closing)
-        arguments[parameter[1]] = _trimmed(text[parameter.end() : end])
-        at = end + len(closing)
+        close = closing.replace("@", parameter[1])
+        end = _value_end(text, parameter.end(), close, _AFTER_VALUE)
+        arguments[parameter[2]] = _trimmed(text[parameter.end() : end])
+        at = end + len(close)
     return Spoken(name, arguments), _closed(text, at, closers)
 
 
-def _value_end(text: str, at: int, closing: str) -> int:
+def _attributes(opening: re.Match[str]) -> dict[str, Any]:
+    """What an opening tag says in attributes; those that only number the call are none of its arguments."""
+    given = {one[1]: html.unescape(one[2] or one[3] or "") for one in _ATTRIBUTE.finditer(opening[0])}
+    return {key: value for key, value in given.items() if key not in _NO_ARGUMENTS}
+
+
+def _shown(opening: re.Match[str]) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of `<action type="read_file" path="a"/>`."""
+    given = _attributes(opening)
+    key = next((key for key in _NAMING if plain_name(given.get(key, "")) in REGISTRY), "")
+    return given.pop(key, ""), given
+
+
+def _with_attributes(text: str, at: int, opening: re.Match[str]) -> tuple[Spoken, int]:
+    """A call whose arguments are attributes; what stands in the element is added to them."""
+    name, arguments = _shown(opening)
+    if not name:
+        raise Broken(opening.start(), "no attribute names an action")
+    if opening[0].endswith("/>"):
+        return Spoken(name, arguments), at
+    tag = opening["shown"]
+    closers = (f"</{tag}>", "</tool_call>")
+    if not _PARAMETER.match(text, at):
+        inner, end = _with_argument_tags(text, at, name, tag)
+    else:
+        inner, end = _with_parameters(text, at, name, _PARAMETER, "</@>", closers)
+    return Spoken(name, arguments | inner.arguments), end
+
+
+def _with_own_tags(text: str, at: int, opening: re.Match[str]) -> tuple[Spoken, int]:
+    """`<read_file><path>a</path></read_file>`: an argument ends where another or the call's end follows."""
+    name, arguments = opening["own"], _attributes(opening)
+    if opening[0].endswith("/>"):
+        return Spoken(name, arguments), at
+    if json_at := _JSON.match(text, at):
+        given, end = _object(text, json_at.end())
+        return Spoken(name, given), _closed(text, end, (f"</{name}>",))
+    follows = re.compile(rf"\s*(?:<[a-z]\w{{0,40}}>|</{name}>|$)")
+    while argument := _ARGUMENT.match(text, at):
+        closing = f"</{argument[1]}>"
+        end = _value_end(text, argument.end(), closing, follows)
+        arguments[argument[1]] = _trimmed(text[argument.end() : end])
+        at = end + len(closing)
+    return Spoken(name, arguments), _closed(text, at, (f"</{name}>",))
+
+
+def _with_argument_tags(text: str, at: int, name: str, tag: str) -> tuple[Spoken, int]:
+    """`<tool_use><name>read_file</name><arguments>...`: JSON, or a tag for each argument."""
+    closers = (f"</{tag}>",)
+    if json_at := _JSON.match(text, at):
+        given, end = _object(text, json_at.end())
+    else:
+        given, end = {}, at
+        follows = re.compile(rf"\s*(?:<[a-z]\w{{0,40}}>|</(?:arguments|parameters|input|args|{tag})>|$)")
+        while argument := _ARGUMENT.match(text, end):
+            closing = f"</{argument[1]}>"
+            value = _value_end(text, argument.end(), closing, follows)
+            given[argument[1]] = _trimmed(text[argument.end() : value])
+            end = value + len(closing)
+    after = _BAG_END.match(text, end)
+    return Spoken(name, given), _closed(text, after.end() if after else end, closers)
+
+
+def _gemma(text: str, at: int, name: str) -> tuple[Spoken, int]:
+    """`call:read_file{path:<escape>a<escape>,limit:3}<end_function_call>`."""
+    end = text.find("<end_function_call>", at)
+    if end < 0 or not text[:end].rstrip().endswith("}"):
+        raise Broken(at, "a call begins here and <end_function_call> does not follow", cut=end < 0)
+    arguments: dict[str, Any] = {}
+    at += 1
+    while member := _GEMMA.match(text, at, end):
+        arguments[member[1]] = member[2] if member[2] is not None else read_value(member[3], 0).value
+        at = member.end()
+    if text[at:end].strip() != "}":
+        raise Broken(at, "an argument is expected here")
+    return Spoken(name, arguments), end + len("<end_function_call>")
+
+
+def _value_end(text: str, at: int, closing: str, follows: re.Pattern[str]) -> int:
     """The closing tag that really closes: the first with the call's next part behind it."""
     end = text.find(closing, at)
-    while end >= 0 and not _AFTER_VALUE.match(text, end + len(closing)):
+    while end >= 0 and not follows.match(text, end + len(closing)):
         end = text.find(closing, end + 1)
     if end < 0:
         raise Broken(at, f"a parameter begins here and {closing} does not follow", cut=True)
@@ -84,5 +210,7 @@ def _value_end(text: str, at: int, closing: str) -> int:
 
 def _trimmed(value: str) -> str:
     """The value without the one line break that templates put on either side of it."""
+    if data := _DATA.fullmatch(value):
+        return data[1]
     padded = _PADDED.fullmatch(value)
     return padded[1] if padded else value

@@ -7,13 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.agents.actions import ORCHESTRATE, REGISTRY
-from apps.agents.replies import language, tags
+from apps.agents.actions.registry import plain_name
+from apps.agents.replies import language, pythonish, tags
 from apps.agents.replies.jsonish import Broken, Found, read_value
 from apps.agents.replies.recovery import Recovered, recover
 from apps.agents.replies.shapes import LISTS, Spoken, is_known, is_name, listed, notes_of, spoken_of
+from apps.agents.replies.thinking import THOUGHT, thought_end
 
+# Where a model goes on to play the other side: nothing from there on is meant.
+_OTHERS = re.compile(
+    r"<\|im_start\|>(?:user|tool|system)|<\|start_header_id\|>(?:user|ipython|tool|system)|<\|(?:user|observation)\|>"
+    r"|(?m:^)(?:Human|User|Observation|Tool (?:output|result))[ ]?:[ ]"
+)
+_NEAR = 200  # characters of a line that are looked at around an object
+_FORBIDS = re.compile(
+    r"\b(?:never|(?:do|should|must|will|would) ?n[o']t|don[’']t|won[’']t|not)\s+(?:be\s+)?"
+    r"(?:run|do|execute|use|send|call|try|emit)\b[^\n.]{0,40}:\s*(?:```\w*\s*)?\Z",
+    re.IGNORECASE,
+)
+# What a tool answered, or what a model makes up as an answer.
+_TOLD = re.compile(r"<(?:tool_response|tool_result|function_results|function_response)>")
 _START = re.compile(
-    rf"""(?P<loom>{language.OPENING.pattern})|(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'A-Za-z_])|\[(?=\s*\{{)"""
+    rf"""(?P<loom>{language.OPENING.pattern})|(?P<told>{_TOLD.pattern})|(?P<thought>(?i:{THOUGHT.pattern}))|(?P<others>{_OTHERS.pattern})"""
+    rf"""|(?P<python>{pythonish.OPENING.pattern})"""
+    rf"""|(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'“‘A-Za-z_/#])|\[(?=\s*\{{)"""
 )
 _LIST = re.compile(rf"""["']?\b(?:{"|".join(LISTS)})["']?\s*+:\s*+\[""")
 _ENVELOPE = re.compile(r"""\{\s*+["']?(?:actions|tool_calls|notes?|thoughts?|reasoning|plan)["']?\s*+:""")
@@ -64,6 +81,7 @@ class _Scan:
         before = _AROUND.match(text, start)
         self.first, self.last = before.end() if before else start, _end_of_answer(text)
         self.effort = _EFFORT
+        self.python = pythonish.PythonCalls(text)
         self.closings = language.last_closing(text)
         self.reading = TextReading()
         self.prose: list[str] = []
@@ -72,10 +90,7 @@ class _Scan:
         at = self.start
         while match := _START.search(self.text, at):
             self.prose.append(self.text[at : match.start()])
-            if match["loom"]:
-                at = self._block(match)
-            else:
-                at = self._call(match) if match["call"] else self._document(match.start())
+            at = self._part(match)
             if self.effort < 0:
                 self.reading.problems.append(
                     (at, "too much of the reply is unreadable; the rest was not read")
@@ -85,6 +100,37 @@ class _Scan:
             self.prose.append(self.text[at:])
         self.reading.prose = "".join(self.prose).strip()
         return self.reading
+
+    def _part(self, match: re.Match[str]) -> int:
+        """Read what begins at `match`; where to go on."""
+        if match["loom"]:
+            return self._block(match)
+        if match["thought"]:
+            return thought_end(self.text, match)
+        if match["others"]:
+            return len(self.text) if self.reading.calls else match.end()
+        if match["told"]:
+            end = self.text.find("</" + match["told"][1:], match.end())
+            return end if end > 0 else len(self.text)
+        if match["python"]:
+            return self._python(match)
+        return self._call(match) if match["call"] else self._document(match.start())
+
+    def _python(self, match: re.Match[str]) -> int:
+        opening = pythonish.OPENING.match(self.text, match.start())
+        if opening is None:
+            return match.end()
+        try:
+            found = self.python.read(opening)
+        except Broken as broken:
+            self.effort -= broken.reach - match.start() + _ATTEMPT
+            self._problem(broken.at, broken.why)
+            return len(self.text) if broken.cut else max(broken.reach, match.end())
+        if found is None:
+            self.effort -= _ATTEMPT
+            return match.end()
+        self.reading.calls += found[0]
+        return found[1]
 
     def _block(self, match: re.Match[str]) -> int:
         opening = language.OPENING.match(self.text, match.start())
@@ -106,7 +152,7 @@ class _Scan:
             spoken, end = tags.read_call(self.text, opening)
         except Broken as broken:
             self.effort -= broken.reach - match.start() + _ATTEMPT
-            if is_known(opening[opening.lastgroup or 0] or "") or is_known(opening["named"] or ""):
+            if is_known(tags.name_of(opening)):
                 self._problem(broken.at, broken.why)
                 return len(self.text) if broken.cut else max(broken.reach, match.end())
             return match.end()
@@ -114,11 +160,15 @@ class _Scan:
         return end
 
     def _document(self, at: int) -> int:
+        if self._is_forbidden(at):
+            return self._behind(at)
         try:
             found = read_value(self.text, at)
         except Broken as broken:
             self.effort -= broken.reach - at + _ATTEMPT
             return self._broken(at, broken)
+        if self._is_quoted(at, found.end):
+            return found.end
         if found.doubt:
             return self._broken(at, Broken(*found.doubt), whole=found.end)
         if not self._accept(found, at):
@@ -138,7 +188,7 @@ class _Scan:
         alone = self._is_whole(at, found.end)
         if is_known(spoken.name):
             # Short names of other tools ("test", "status") are common words in data that is merely shown.
-            if alone or spoken.name in REGISTRY or found.value.get("type") != spoken.name:
+            if alone or plain_name(spoken.name) in REGISTRY or found.value.get("type") != spoken.name:
                 self.reading.calls.append(spoken)
                 self.reading.notes = self.reading.notes or notes_of(found.value)
                 return True
@@ -146,6 +196,28 @@ class _Scan:
             self._problem(at, f"{spoken.name!r} is not an action")
             return True
         return False
+
+    def _behind(self, at: int) -> int:
+        try:
+            return read_value(self.text, at).end
+        except Broken:
+            return at + 1
+
+    def _is_forbidden(self, at: int) -> bool:
+        """Said to be what is not done: "Never run this:"."""
+        return bool(_FORBIDS.search(self.text, max(self.start, at - 120), at))
+
+    def _is_quoted(self, at: int, end: int) -> bool:
+        """An object within a sentence, or quoted from somebody: it is spoken of, not sent."""
+        before = self.text[max(0, at - _NEAR) : at].rpartition("\n")[2]
+        after = self.text[end : end + _NEAR].partition("\n")[0]
+        if before.lstrip().startswith(">"):
+            return True
+        if before.endswith("`") and after.startswith("`") and not before.endswith("```"):
+            before, after = before[:-1], after[1:]
+            return bool(re.search(r"\w", before + after) and not before.rstrip(" \t*_").endswith(":"))
+        goes_on = re.match(r"\s+[a-z]{2,}|\s*,\s+[a-z]{2,}", after)
+        return bool(goes_on and re.search(r"[A-Za-z][.,]?\s+\Z", before))
 
     @staticmethod
     def _is_ours(value: Any, items: list[Any]) -> bool:

@@ -10,20 +10,26 @@ from pathlib import Path
 from apps.agents.git import disk
 from apps.agents.results import CommandResult
 from apps.agents.sandbox.owner import own
-from apps.agents.sandbox.plan import Limits, Plan, bare, boxed
+from apps.agents.sandbox.plan import Extra, Limits, Plan, bare, boxed
 from apps.agents.sandbox.process import Outcome, execute
 from apps.agents.sandbox.status import drop_to, sandbox_status
 from apps.core.errors import BadInput, Unavailable
+from apps.core.masking import Masker, masker
 
 TIMED_OUT = 124  # as timeout(1) has it
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Commands of one session. `session` picks the unprivileged user when the platform is root."""
+    """Commands of one session. `session` picks the unprivileged user when the platform is root.
+
+    `mask` takes secrets out of what they print; without one, those of the installation are.
+    """
 
     session: int = 0
     limits: Limits = field(default_factory=Limits)
+    mask: Masker | None = None
+    extra: Extra = field(default_factory=Extra)
 
     @property
     def uid(self) -> int | None:
@@ -38,6 +44,7 @@ class Sandbox:
         timeout: float = 300,
         network: bool = False,
         read_only: bool = False,
+        extra: Extra | None = None,
     ) -> CommandResult:
         """Run `command` (a string for a shell, or a program and its arguments) with `root` as its directory.
 
@@ -49,13 +56,14 @@ class Sandbox:
             raise Unavailable(f"Commands cannot run: {status.reason}", hint=status.fix)
         if not root.is_dir():
             raise BadInput(f"{root} is not a directory.")
+        extra = extra or self.extra
         words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         if status.program is None:
-            plan = bare(words, root=root, uid=self.uid, limits=self.limits, seconds=timeout)
+            plan = bare(words, root=root, uid=self.uid, limits=self.limits, seconds=timeout, extra=extra)
         else:
             plan = boxed(
                 words, bwrap=status.program, root=root, uid=self.uid, limits=self.limits, seconds=timeout,
-                network=network, read_only=read_only,
+                network=network, read_only=read_only, extra=extra,
             )  # fmt: skip
         self._hand_over(root)
         shown = command if isinstance(command, str) else shlex.join(command)
@@ -70,18 +78,24 @@ class Sandbox:
 
     def _execute(self, plan: Plan, timeout: float) -> Outcome:
         with disk(Path("/dev/null")):
-            outcome = execute(plan, seconds=timeout, limits=self.limits)
+            outcome = execute(plan, seconds=timeout, limits=self.limits, margin=self._masker.longest)
         if not outcome.started:
             said = outcome.kept.text().strip().splitlines()
             raise Unavailable(f"The sandbox did not start: {said[-1] if said else 'no message'}")
         return outcome
 
+    @property
+    def _masker(self) -> Masker:
+        return self.mask if self.mask is not None else masker()
+
     def _result(self, command: str, outcome: Outcome, kind: str) -> CommandResult:
-        text = outcome.kept.text()
+        text = outcome.kept.text(self._masker.text)
         if outcome.flooded:
             text += f"\n[stopped after writing more than {self.limits.flood} bytes]\n"
+        if outcome.stopped:
+            text += f"\n[stopped for {outcome.stopped}]\n"
         return CommandResult(
-            command=command,
+            command=self._masker.text(command),
             exit_code=TIMED_OUT if outcome.timed_out else outcome.exit_code,
             output=text,
             duration_ms=outcome.duration_ms,

@@ -52,7 +52,8 @@ def run_plan() -> int:
     environment = dict(plan.get("variable", []))
     if kind == "bwrap":
         options = [option for option, _ in plan["option"]]
-        return run_boxed(program, options, words, environment, float(seconds))
+        calls = bytes.fromhex(plan.get("calls", [("", "")])[0][0])
+        return run_boxed(program, options, calls, words, environment, float(seconds))
     return run_bare(program, words, environment, float(seconds))
 
 
@@ -103,18 +104,26 @@ def stage(sources: list[tuple[str, str]]) -> None:
 
 
 def run_boxed(
-    program: str, options: list[str], words: list[str], environment: dict[str, str], seconds: float
+    program: str,
+    options: list[str],
+    calls: bytes,
+    words: list[str],
+    environment: dict[str, str],
+    seconds: float,
 ) -> int:
     """Run a command in bubblewrap; return its exit code once its whole namespace is gone."""
     told, tell = os.pipe()
     os.set_inheritable(tell, True)
-    listed = os.memfd_create("options", 0)  # not on the command line, which the command itself can read
-    os.write(listed, b"".join(os.fsencode(option) + b"\0" for option in options))
-    os.lseek(listed, 0, os.SEEK_SET)
-    arguments = ["bwrap", "--json-status-fd", str(tell), "--args", str(listed), "--", *words]
-    child = start(program, arguments, environment)
-    os.close(tell)
-    os.close(listed)
+    # Not on the command line, which the command itself can read.
+    listed = held("options", b"".join(os.fsencode(option) + b"\0" for option in options))
+    arguments = ["bwrap", "--json-status-fd", str(tell), "--args", str(listed)]
+    allowed = held("calls", calls) if calls else None
+    if allowed is not None:
+        arguments += ["--seccomp", str(allowed)]
+    child = start(program, [*arguments, "--", *words], environment)
+    for descriptor in (tell, listed, allowed):
+        if descriptor is not None:
+            os.close(descriptor)
     status = os.read(told, 4096)
     inner = open_process(number_after(status, b'"child-pid":'))
     wait_for(child, seconds)
@@ -128,6 +137,14 @@ def run_boxed(
     if number_after(status, b'"exit-code":') is None and not (os.WIFSIGNALED(ended)):
         os.kill(os.getpid(), SIGUSR1)
     return exit_code(ended)
+
+
+def held(name: str, data: bytes) -> int:
+    """A file in memory that a child inherits."""
+    descriptor = os.memfd_create(name, 0)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def run_bare(program: str, words: list[str], environment: dict[str, str], seconds: float) -> int:
@@ -152,12 +169,22 @@ def start(program: str, arguments: list[str], environment: dict[str, str]) -> in
         return child
     try:
         os.setsid()
+        first_to_go()
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.execve(program, arguments, environment)  # noqa: S606
     except OSError as error:
         os.write(2, f"{program}: {error.strerror}\n".encode())
     os._exit(127)
+
+
+def first_to_go() -> None:
+    """When memory runs out the kernel ends commands before the platform."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
+            score.write("1000")
+    except OSError:
+        pass  # not everywhere may it be set
 
 
 def wait_for(child: int, seconds: float) -> None:

@@ -9,7 +9,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apps.agents.sandbox.calls import call_filter
 from apps.agents.sandbox.launcher import STAGE
+from apps.agents.sandbox.records import MARK, new_mark
+from apps.agents.sandbox.toolchains import node_options, toolchains
 from apps.agents.sandbox.tools import (
     PYTHON,
     SYSTEM_PATH,
@@ -34,11 +37,27 @@ NETWORK_ETC = ("hosts", "resolv.conf", "gai.conf")
 ACCOUNTS = Path(__file__).parent / "etc"
 
 
+def env_mib(name: str, default: int) -> int:
+    """Bytes, from a variable in MiB; BadInput if it holds no positive number."""
+    text = os.environ.get(name, "").strip()
+    if text and not (text.isascii() and text.isdigit() and int(text)):
+        raise BadInput(f"{name} must be a number of MiB, not {text!r}.")
+    return (int(text) if text else default) * MIB
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one command; sizes in bytes. Memory counts per process, the rest for all of them together."""
+    """Bounds of one command; sizes in bytes. `memory` is the address space of one process, the rest of all.
+
+    `resident`, `disk` and `files` (what is added to the worktree) are watched: passed for a moment before the
+    command is stopped.
+    """
 
     memory: int = 4096 * MIB
+    resident: int = field(default_factory=lambda: env_mib("LOOM_SANDBOX_MEMORY_MIB", 4096))
+    disk: int = field(default_factory=lambda: env_mib("LOOM_SANDBOX_DISK_MIB", 2048))
+    spare_disk: int = 512 * MIB  # what a command never takes of the disk
+    files: int = 200_000
     processes: int = 256
     open_files: int = 4096
     file_size: int = 1024 * MIB
@@ -47,11 +66,44 @@ class Limits:
     flood: int = 64 * MIB  # a command that writes more is stopped
 
 
+@dataclass(frozen=True)
+class Extra:
+    """What a command sees beside the system: directories read-only, variables, places of programs."""
+
+    shown: tuple[tuple[Path, str], ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    programs: tuple[str, ...] = ()
+
+    def joined(self, other: Extra) -> Extra:
+        return Extra(
+            self.shown + other.shown, self.variables + other.variables, self.programs + other.programs
+        )
+
+    def environment(self, base: dict[str, str], *, outside: bool = False) -> dict[str, str]:
+        """`base` with what this adds; `outside`: where nothing can be mounted, the real directories."""
+        found = {**base, **dict(self.variables), "PATH": ":".join((base["PATH"], *self.programs))}
+        if outside:
+            for path, inside in self.shown:
+                found = {name: value.replace(inside, str(path)) for name, value in found.items()}
+        return found
+
+
+def compilers(*, outside: bool = False) -> Extra:
+    """Toolchains that lie outside of the system's directories."""
+    found = toolchains()
+    return Extra(
+        shown=() if outside else tuple((one.path, one.inside) for one in found),
+        programs=tuple(str(one.path / "bin") if outside else one.programs for one in found),
+    )
+
+
 @dataclass
 class Plan:
     """The launcher's input: fields by threes (kind, name, value)."""
 
     fields: list[str] = field(default_factory=list)
+    watched: Path | None = None  # where it may write
+    mark: str = ""  # what its processes carry in their environment
 
     def add(self, kind: str, name: object, value: object = "") -> None:
         self.fields += [kind, str(name), str(value)]
@@ -102,9 +154,10 @@ def boxed(
     seconds: float,
     network: bool,
     read_only: bool,
+    extra: Extra = Extra(),
 ) -> Plan:
     """The plan of a command in bubblewrap."""
-    plan = Plan()
+    plan = Plan(watched=None if read_only else root)
     _limit(plan, limits, seconds)
     mounts = Mounts(plan, staged=uid is not None)
     program = _program(mounts, bwrap)
@@ -113,31 +166,46 @@ def boxed(
     _show_python(mounts)
     mounts.scratch("/tmp", limits.scratch)  # noqa: S108 - the sandbox's own
     mounts.scratch(HOME, limits.scratch)
+    extra = compilers().joined(extra)
+    for path, inside in extra.shown:
+        mounts.show(path, inside)
     mounts.show(root, WORK, writable=not read_only)
     mounts.options += ["--remount-ro", "/", "--chdir", WORK]
     if uid is not None:
         plan.add("user", uid, uid)
+    plan.add("calls", call_filter().hex(), "")
     for option in mounts.options:
         plan.add("option", option)
     for word in _counted(command, limits):
         plan.add("word", word)
-    for name, value in environment(HOME, PYTHON + "/bin").items():
+    for name, value in extra.environment(environment(HOME, PYTHON + "/bin")).items():
         plan.add("variable", name, value)
     plan.add("run", "bwrap", program)
     plan.add("within", seconds, "/")
     return plan
 
 
-def bare(command: list[str], *, root: Path, uid: int | None, limits: Limits, seconds: float) -> Plan:
+def bare(
+    command: list[str],
+    *,
+    root: Path,
+    uid: int | None,
+    limits: Limits,
+    seconds: float,
+    extra: Extra = Extra(),
+) -> Plan:
     """The plan of a command without a sandbox: limits, empty environment, killed with all it started."""
-    plan = Plan()
+    plan = Plan(watched=root, mark=new_mark())
+    plan.add("variable", MARK, plan.mark)
     _limit(plan, limits, seconds)
     if uid is not None:
         plan.add("limit", resource.RLIMIT_NPROC, limits.processes)  # the uid is this session's alone
         plan.add("user", uid, uid)
     for word in ("/bin/sh", "-c", 'exec "$@"', "sh", *command):  # which finds programs on PATH
         plan.add("word", word)
-    for name, value in environment("/tmp", f"{sys.base_prefix}/bin").items():  # noqa: S108
+    own = environment("/tmp", f"{sys.base_prefix}/bin")  # noqa: S108
+    extra = compilers(outside=True).joined(extra)
+    for name, value in extra.environment(own, outside=True).items():
         plan.add("variable", name, value)
     plan.add("run", "bare", "/bin/sh")
     plan.add("within", seconds, root)
@@ -146,7 +214,9 @@ def bare(command: list[str], *, root: Path, uid: int | None, limits: Limits, sec
 
 def environment(home: str, python: str) -> dict[str, str]:
     """All that a command's environment holds."""
-    shared = {"LD_LIBRARY_PATH": f"{PYTHON}/shared"} if home == HOME and shared_library() else {}
+    special = {"LD_LIBRARY_PATH": f"{PYTHON}/shared"} if home == HOME and shared_library() else {}
+    if options := node_options(":".join(SYSTEM_PATH)):
+        special["NODE_OPTIONS"] = options
     return {
         "PATH": ":".join((python, *SYSTEM_PATH)),
         "HOME": home,
@@ -159,7 +229,7 @@ def environment(home: str, python: str) -> dict[str, str]:
         "CI": "1",  # test runners neither watch files nor ask questions
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
-        **shared,
+        **special,
     }
 
 

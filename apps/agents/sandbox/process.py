@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.agents.sandbox.plan import Limits, Plan
+from apps.agents.sandbox.records import reap_now_and_then, record
+from apps.agents.sandbox.watch import TICK, Watch
+from apps.engine.pacing import outside
 
 GRACE = 10.0  # seconds the launcher may take to clean up before it is killed itself
 _LAUNCH = "import sys; sys.path.append(sys.argv[1]); import launcher; launcher.run()"
@@ -22,34 +26,48 @@ LAUNCH = (sys.executable, "-I", "-S", "-c", _LAUNCH, str(Path(__file__).parent))
 
 @dataclass
 class Kept:
-    """The first and the last of a stream; what lies between is only counted."""
+    """The first and the last of a stream; what lies between is only counted.
+
+    A secret that lies across the cut would be half shown, so `margin` bytes more are kept on both sides until
+    the masking is done.
+    """
 
     limit: int
     total: int = 0
+    margin: int = 0
     head: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
 
     def add(self, data: bytes) -> None:
         self.total += len(data)
-        room = self.limit // 2 - len(self.head)
-        self.head += data[: max(room, 0)]
-        self.tail += data[max(room, 0) :]
-        if len(self.tail) > 2 * self.limit:
-            del self.tail[: -self.limit // 2]
+        half = self.limit // 2 + self.margin
+        room = max(half - len(self.head), 0)
+        self.head += data[:room]
+        self.tail += data[room:]
+        if len(self.tail) > 4 * half:
+            del self.tail[:-half]
 
     @property
     def truncated(self) -> bool:
         return self.total > self.limit
 
-    def text(self) -> str:
+    def text(self, mask: Callable[[str], str] = str) -> str:
         """UTF-8 as far as it is; NUL is replaced too, since databases refuse it."""
+        if self.total <= len(self.head) + len(self.tail):
+            return self._cut(mask(_decoded(self.head + self.tail)))
+        half, tail = self.limit // 2, self.tail[-(self.limit // 2 + self.margin) :]
+        first, last = mask(_decoded(self.head))[:half], mask(_decoded(tail))[-half:]
+        return f"{first}\n[... {self.total - 2 * half} bytes left out ...]\n{last}"
+
+    def _cut(self, text: str) -> str:
         if not self.truncated:
-            raw = bytes(self.head + self.tail)
-        else:
-            last = bytes(self.tail[-self.limit // 2 :])
-            left_out = self.total - len(self.head) - len(last)
-            raw = b"%s\n[... %d bytes left out ...]\n%s" % (self.head, left_out, last)
-        return raw.decode("utf-8", "replace").replace("\0", "\ufffd")
+            return text
+        half = self.limit // 2
+        return f"{text[:half]}\n[... {self.total - 2 * half} bytes left out ...]\n{text[-half:]}"
+
+
+def _decoded(raw: bytes | bytearray) -> str:
+    return raw.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 @dataclass(frozen=True)
@@ -60,11 +78,12 @@ class Outcome:
     timed_out: bool
     flooded: bool
     started: bool
+    stopped: str = ""  # for passing which limit
 
 
-def execute(plan: Plan, *, seconds: float, limits: Limits) -> Outcome:
+def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> Outcome:
     """Run the plan to its end or to its deadline; returns when all its processes are gone."""
-    began, kept = time.monotonic(), Kept(limits.output)
+    began, kept = time.monotonic(), Kept(limits.output, margin=margin)
     process = subprocess.Popen(
         LAUNCH,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -72,13 +91,17 @@ def execute(plan: Plan, *, seconds: float, limits: Limits) -> Outcome:
         cwd="/", start_new_session=True,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
-    ended = False
+    reap_now_and_then()
+    listed = record(process.pid, plan.mark)
     try:
+        watch = Watch(process.pid, plan.watched, limits)
         _tell(process, plan.encode())
-        ended = _collect(process.stdout.fileno(), kept, began + seconds, limits.flood)
-        expired = not ended and kept.total <= limits.flood
+        with outside():
+            ended, stopped = _collect(process.stdout.fileno(), kept, began + seconds, limits.flood, watch)
+        expired = not ended and not stopped and kept.total <= limits.flood
     finally:
         _finish(process, kept)
+        listed.unlink(missing_ok=True)
     return Outcome(
         exit_code=process.returncode if process.returncode >= 0 else 128 - process.returncode,
         kept=kept,
@@ -86,6 +109,7 @@ def execute(plan: Plan, *, seconds: float, limits: Limits) -> Outcome:
         timed_out=expired,
         flooded=kept.total > limits.flood,
         started=process.returncode != -signal.SIGUSR1,
+        stopped=stopped,
     )
 
 
@@ -96,17 +120,24 @@ def _tell(process: subprocess.Popen[bytes], data: bytes) -> None:
         process.stdin.flush()
 
 
-def _collect(source: int, kept: Kept, deadline: float, most: float) -> bool:
-    """Read until the end (True), the deadline or `most` bytes (False)."""
+def _collect(
+    source: int, kept: Kept, deadline: float, most: float, watch: Watch | None = None
+) -> tuple[bool, str]:
+    """Read until the end (True), or the deadline, `most` bytes, or a limit that was passed (told)."""
     poll = select.poll()
     poll.register(source, select.POLLIN | select.POLLHUP)
+    look = time.monotonic() + TICK
     while (left := deadline - time.monotonic()) > 0 and kept.total <= most:
-        if poll.poll(left * 1000):
+        if poll.poll(min(left, TICK) * 1000):
             data = os.read(source, 1 << 16)
             if not data:
-                return True
+                return True, ""
             kept.add(data)
-    return False
+        if watch is not None and time.monotonic() >= look:
+            if passed := watch.passed():
+                return False, passed
+            look = time.monotonic() + TICK
+    return False, ""
 
 
 def _finish(process: subprocess.Popen[bytes], kept: Kept) -> None:

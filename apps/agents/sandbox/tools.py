@@ -9,6 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from apps.agents.sandbox.toolchains import toolchains
+
 PYTHON = "/opt/python"  # where the interpreter lies inside, wherever it lies outside
 # Mounted where the platform itself has them, so that checks do not depend on what else is installed there.
 LIBRARIES = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
@@ -32,9 +34,16 @@ TOOLS = (
 
 
 @functools.cache
+def sandbox_program(name: str) -> bool:
+    """Whether a program of this name is inside, before anything is installed for a project."""
+    places = (*SYSTEM_PATH, *(str(one.path / "bin") for one in toolchains()))
+    return shutil.which(name, path=":".join(places)) is not None
+
+
+@functools.cache
 def sandbox_tools() -> tuple[str, ...]:
     """Names of what can be run inside, for people and prompts: "Python 3.11", "pytest", "node", ..."""
-    found = [tool for tool in TOOLS if shutil.which(tool, path=":".join(SYSTEM_PATH))]
+    found = [tool for tool in TOOLS if sandbox_program(tool)]
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     return (python, *(["pytest"] if "pytest" in sandbox_modules() else []), *found)
 

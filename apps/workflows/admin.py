@@ -7,15 +7,17 @@ from typing import Any
 import yaml
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
+from apps.agents.models import Persona
 from apps.core.admin import (
     HistoryAdmin,
     HistoryInline,
     ModelForm,
     TenantAdmin,
     actor_of,
-    link_to,
     shown_json,
     shown_text,
 )
@@ -23,7 +25,7 @@ from apps.core.errors import Conflict, LoomError
 from apps.workflows.definition_services import definition_create, definition_delete, definition_update
 from apps.workflows.graph_library import found_in, graph_checked, pinned
 from apps.workflows.graph_reading import GraphRefused
-from apps.workflows.models import WorkflowDefinition, WorkflowExecution, WorkflowHistory
+from apps.workflows.models import WorkflowContent, WorkflowDefinition, WorkflowExecution, WorkflowHistory
 from apps.workflows.transfer import graph_yaml
 
 
@@ -49,7 +51,9 @@ class DefinitionForm(ModelForm):
     def clean_text(self) -> str:
         text = str(self.cleaned_data["text"])
         try:
-            graph_checked(text)
+            chosen = self.cleaned_data.get("organization")
+            organization_id = chosen.pk if chosen else self.instance.organization_id
+            graph_checked(text, Persona.objects.for_organization(organization_id))
         except GraphRefused as refused:
             raise forms.ValidationError([str(problem) for problem in refused.problems]) from None
         except LoomError as error:
@@ -74,10 +78,13 @@ def _text_of(row: WorkflowDefinition) -> str:
 @admin.register(WorkflowDefinition)
 class WorkflowDefinitionAdmin(TenantAdmin):
     form = DefinitionForm
-    list_display = ["name", "organization", "project", "version", "is_default", "updated_at"]
+    list_display = ["name", "organization_link", "project_link", "version", "is_default", "updated_at"]
     list_filter = ["is_default", ("organization", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["name", "project__name"]
     list_select_related = ["organization", "project"]
+
+    def view_on_site(self, obj: WorkflowDefinition) -> str:
+        return reverse("workflow", args=[obj.name])
 
     def get_fields(self, request: HttpRequest, obj: WorkflowDefinition | None = None) -> Any:
         return [
@@ -132,7 +139,7 @@ class VisitInline(HistoryInline):
 @admin.register(WorkflowExecution)
 class WorkflowExecutionAdmin(HistoryAdmin):
     list_display = [
-        "id", "name", "bead", "project", "status", "current_node", "cycle_count", "started_at",
+        "id", "name", "bead_link", "project_link", "status", "current_node", "cycle_count", "started_at",
         "completed_at",
     ]  # fmt: skip
     list_display_links = ["id", "name"]
@@ -141,16 +148,67 @@ class WorkflowExecutionAdmin(HistoryAdmin):
     date_hierarchy = "started_at"
     list_select_related = ["bead", "project"]
     fields = [
-        "name", "bead_link", "project", "run_id", "definition", "status", "current_node",
+        "name", "bead_link", "project", "run_link", "definition", "status", "current_node",
         "node_attempt_count", "cycle_count", "started_at", "last_node_at", "escalated_at", "completed_at",
         "graph_shown",
     ]  # fmt: skip
     inlines = [VisitInline]
 
-    @admin.display(description="bead")
-    def bead_link(self, row: WorkflowExecution) -> str:
-        return link_to(row.bead)
+    def view_on_site(self, obj: WorkflowExecution) -> str | None:
+        return reverse("run", args=[obj.run_id]) if obj.run_id else None
 
     @admin.display(description="the workflow it was started with")
     def graph_shown(self, row: WorkflowExecution) -> str:
         return shown_text(graph_yaml(pinned(row.content_id)))
+
+
+@admin.register(WorkflowHistory)
+class WorkflowHistoryAdmin(HistoryAdmin):
+    organization_path = "execution__project__organization_id"
+    list_display = [
+        "id",
+        "execution",
+        "number",
+        "node_key",
+        "condition",
+        "attempt_number",
+        "agent_link",
+        "created_at",
+    ]
+    list_filter = ["condition", ("execution__project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["node_key", "execution__name", "execution__bead__key"]
+    date_hierarchy = "created_at"
+    list_select_related = ["execution", "agent"]
+    ordering = ["-id"]
+    fields = [
+        "execution", "number", "node_key", "condition", "attempt_number", "agent", "result", "created_at",
+    ]  # fmt: skip
+
+    @admin.display(description="result")
+    def result(self, row: WorkflowHistory) -> str:
+        return shown_json(row.result_data)
+
+
+@admin.register(WorkflowContent)
+class WorkflowContentAdmin(HistoryAdmin):
+    """Graphs as they were when executions began; several executions share one."""
+
+    list_display = ["sha256", "named", "created_at"]
+    search_fields = ["sha256"]
+    date_hierarchy = "created_at"
+    ordering = ["-created_at"]
+    fields = ["sha256", "created_at", "content_shown"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        if request.user.is_superuser:
+            return WorkflowContent.objects.all()
+        seen = WorkflowExecution.objects.for_user(request.user).values("content_id")
+        return WorkflowContent.objects.filter(pk__in=seen)
+
+    @admin.display(description="name")
+    def named(self, row: WorkflowContent) -> str:
+        return str(row.content.get("name", "-"))
+
+    @admin.display(description="graph")
+    def content_shown(self, row: WorkflowContent) -> str:
+        return shown_json(row.content)

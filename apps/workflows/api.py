@@ -6,15 +6,29 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
+from django.urls import path
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.api import TenantViewSet
-from apps.accounts.permissions import organizations_with, permission_require
+from apps.accounts.permissions import permission_require, rows_with
+from apps.agents.models import Persona
 from apps.beads.models import Bead
 from apps.core.api import query_number
+from apps.core.api_lists import (
+    FALSE,
+    TRUE,
+    Listing,
+    as_asked,
+    flag,
+    moment,
+    numbers,
+    rows_narrow,
+    words,
+)
+from apps.core.api_pages import BareArrayPagination, Envelope
 from apps.core.errors import BadInput, NotFound
 from apps.projects.models import Project
 from apps.workflows.definition_services import (
@@ -24,7 +38,7 @@ from apps.workflows.definition_services import (
     definition_update,
 )
 from apps.workflows.graph_library import Found, built_in, found_in, graph_check
-from apps.workflows.graph_reading import GraphRefused, graph_read
+from apps.workflows.graph_reading import GraphRefused, graph_read, located
 from apps.workflows.models import WorkflowDefinition, WorkflowExecution
 from apps.workflows.transfer import graph_yaml, workflow_body
 from apps.workflows.workflow_queries import analytics, bead_workflow, execution_body, history_bodies
@@ -32,32 +46,62 @@ from apps.workflows.workflow_queries import analytics, bead_workflow, execution_
 OTHERS = {"organization", "organization_id", "project_id", "version", "yaml"}  # fields beside the definition
 
 
+class WorkflowPages(Envelope):
+    name, counts_all = "workflows", True
+
+
+EXECUTIONS = Listing(
+    {
+        "project_id": numbers("project_id"),
+        "status": words("status", choices=WorkflowExecution.Status.values),
+        "type": words("name", help="Names of workflows."),
+        "current_node": words("current_node"),
+        "started_after": moment("started_at__gte"),
+        "started_before": moment("started_at__lt"),
+    },
+    {name: name for name in ("name", "status", "cycle_count", "started_at", "last_node_at")},
+    ("name", "current_node", "bead__key", "bead__title"),
+    ("bead_id",),
+)
+
+
 class WorkflowViewSet(TenantViewSet):
     """`/workflows`: the built-in ones, those of one's organizations and those of their projects."""
 
+    list_is_object = True
     resource = "workflows"
     organization_path = "organization_id"
     lookup_value_regex = r"[a-z0-9-]{1,70}"
     permission_actions = {"check": "read"}
+    pagination_class = WorkflowPages
+    filters = {
+        "type": words("name", help="Names of workflows."),
+        "project_id": numbers(as_asked, help="With that project's own, and without those of others."),
+        "built_in": flag(as_asked),
+    }
+    orderings = {"name": "name"}
+    listings = {"executions": EXECUTIONS}
 
     def get_queryset(self) -> QuerySet[WorkflowDefinition]:
         return WorkflowDefinition.objects.for_user(self.request.user)
 
     def list(self, request: Request) -> Response:
-        """`{"workflows": [...], "count": n}`; `type` is a name, `project_id` adds that project's own."""
+        """`{"workflows": [...], "count": n}`: the built-in ones, then one's own by name."""
         rows = self.filter_queryset(self.get_queryset())
         project_id = query_number(request, "project_id")
         if project_id is not None:
             project = self.parent_get(Project.objects.for_user(request.user), project_id)
             rows = rows.filter(Q(project=project) | Q(project=None), organization_id=project.organization_id)
-        found = [Found(graph) for graph in built_in().values()]
-        found += [found_in(row) for row in rows.order_by("name", "pk")]
-        if name := request.query_params.get("type"):
-            found = [one for one in found if one.graph.name == name]
-        bodies = [workflow_body(one) for one in found]
-        return Response(
-            {"workflows": bodies, "count": len(bodies)}, headers={"X-Total-Count": str(len(bodies))}
-        )
+        asked = request.query_params
+        shipped, wanted = [Found(graph) for graph in built_in().values()], asked.get("built_in", "").lower()
+        if names := [name.strip() for name in asked.get("type", "").split(",") if name.strip()]:
+            shipped = [one for one in shipped if one.graph.name in names]
+        own = [found_in(row) for row in rows.order_by("name", "pk")] if wanted not in TRUE else []
+        found = own if wanted in FALSE else [*shipped, *own]
+        if ordering := asked.get("ordering"):
+            found.sort(key=_place_of, reverse=ordering.startswith("-"))
+        page = self.paginate_queryset(found) or []
+        return self.get_paginated_response([workflow_body(one) for one in page])
 
     def retrieve(self, request: Request, pk: str) -> Response:
         return Response(workflow_body(self._find(pk)))
@@ -81,8 +125,10 @@ class WorkflowViewSet(TenantViewSet):
     def check(self, request: Request) -> Response:
         """What is wrong with a definition, its fields or its text as `yaml`: `{"valid", "problems": []}`."""
         try:
-            graph = graph_read(self._given())
-            problems = graph_check(graph)
+            given = self._given()
+            problems = graph_check(graph_read(given), Persona.objects.for_user(self.request.user))
+            if isinstance(given, str):
+                problems = located(problems, given)
         except GraphRefused as refused:
             problems = refused.problems
         return Response({"valid": not problems, "problems": [problem.data() for problem in problems]})
@@ -103,9 +149,9 @@ class WorkflowViewSet(TenantViewSet):
 
     @action(detail=False)
     def analytics(self, request: Request) -> Response:
-        return Response(analytics(_filtered(self, _executions(self))))
+        return Response(analytics(rows_narrow(request, _executions(self), EXECUTIONS.filters)))
 
-    @action(detail=False)
+    @action(detail=False, pagination_class=BareArrayPagination)
     def executions(self, request: Request) -> Response:
         """Newest first; with `bead_id` the bead's newest execution and its history."""
         rows = _executions(self).order_by("-id")
@@ -114,8 +160,7 @@ class WorkflowViewSet(TenantViewSet):
             if execution is None:
                 raise NotFound(f"{named} has not been in a workflow yet.")
             return Response({"execution": execution_body(execution), "history": history_bodies(execution)})
-        page = self.paginate_queryset(_filtered(self, rows))
-        return self.get_paginated_response([execution_body(row) for row in page or ()])
+        return self.listed(rows, lambda page: [execution_body(row) for row in page])
 
     # -- what is meant --------------------------------------------------------------------------
 
@@ -164,9 +209,14 @@ class WorkflowViewSet(TenantViewSet):
         return str(self.request.user)
 
 
+def _place_of(found: Found) -> tuple[str, int]:
+    return found.graph.name, found.definition.pk if found.definition else 0
+
+
 class BeadWorkflowViewSet(TenantViewSet):
     """`/beads/workflow`: where a bead is in its workflow."""
 
+    list_actions: frozenset[str] = frozenset()
     resource = "workflows"
 
     def get_queryset(self) -> QuerySet[WorkflowExecution]:
@@ -190,7 +240,7 @@ def _bead(view: TenantViewSet, named: str) -> Bead:
     bead = rows.filter(Q(pk=int(named)) if is_number else Q(key=named)).first()
     if bead is None:
         raise NotFound(f"There is no bead {named[:80]!r}.")
-    permission_require(view.request.user, "workflows:read", bead.project.organization_id)
+    permission_require(view.request.user, "workflows:read", bead.project.organization_id, bead.project_id)
     return bead
 
 
@@ -198,26 +248,9 @@ def _executions(view: WorkflowViewSet) -> QuerySet[WorkflowExecution]:
     """Those of the organizations in which one may read workflows."""
     rows = WorkflowExecution.objects.for_user(view.request.user).select_related("bead", "definition")
     user: Any = view.request.user
-    if user.is_superuser:
-        return rows
-    return rows.filter(project__organization_id__in=organizations_with(user, "workflows:read"))
-
-
-def _filtered(view: WorkflowViewSet, rows: QuerySet[WorkflowExecution]) -> QuerySet[WorkflowExecution]:
-    asked = view.request.query_params
-    if (project_id := query_number(view.request, "project_id")) is not None:
-        rows = rows.filter(project_id=project_id)
-    if status := asked.get("status"):
-        if status not in WorkflowExecution.Status.values:
-            known = ", ".join(WorkflowExecution.Status.values)
-            raise BadInput(f"An execution is never {status!r}; it is one of: {known}.")
-        rows = rows.filter(status=status)
-    if name := asked.get("type"):
-        rows = rows.filter(name=name)
-    return rows
+    return rows_with(user, "workflows:read", rows, "project__organization_id")
 
 
 router = SimpleRouter(trailing_slash=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
-router.register("beads/workflow", BeadWorkflowViewSet, basename="bead-workflow")
-urlpatterns = router.urls
+urlpatterns = [*router.urls, path("beads/workflow", BeadWorkflowViewSet.as_view({"get": "list"}))]

@@ -14,10 +14,14 @@ class WorkflowsConfig(AppConfig):
         for module in (
             "bead_flow",
             "prd_flow",
+            "closing",
+            "command_flow",
             "execution_handlers",
             "handlers",
             "language_flows",
             "language_standing",
             "system_flows",
+            "webhooks",
+            "taking_over",
         ):
             import_module(f"{self.name}.{module}")

@@ -16,6 +16,7 @@ from apps.workflows.graph import DROP as GIVE_UP
 from apps.workflows.graph_actions import Outcome, graph_action
 from apps.workflows.interpreter import Behavior, Walk
 from apps.workflows.models import WorkflowExecution
+from apps.workflows.taken_work import REASON, bead_taken, taker_of
 from apps.workflows.talk import Dropped, session_close
 
 STAGES = {
@@ -38,13 +39,19 @@ TROUBLES = {
 
 @flow("bead.work", version=2)
 def bead_work(
-    bead_id: int, project_id: int, session_id: int | None = None, begun: dict[str, Any] | None = None
+    bead_id: int,
+    project_id: int,
+    session_id: int | None = None,
+    begun: dict[str, Any] | None = None,
+    claim_id: int | None = None,
 ) -> dict[str, Any]:
     """Bring one bead through its workflow.
 
-    `session_id` is the first session, if it is open already; `begun` the execution that was begun with it.
+    `session_id` is the first session, if it is open already; `begun` the execution that was begun with it;
+    `claim_id` what was claimed in that session before, by a person.
     """
     walk = BeadWalk(bead_id=bead_id, project_id=project_id, opened=session_id)
+    walk.claimed = claim_id
     try:
         return walk.to_its_end(begun)
     except Dropped as dropped:
@@ -72,6 +79,7 @@ class BeadWalk(Walk):
     def __init__(self, *, bead_id: int, project_id: int, opened: int | None) -> None:
         super().__init__(project_id=project_id, bead_id=bead_id)
         self.opened = opened
+        self.claimed: int | None = None  # the first task node's claim, if it was made before
         self.session_id = self.reviewing = 0
         self.owner = ""  # the task node whose session is open
         self.flags: list[dict[str, str]] = []
@@ -161,15 +169,21 @@ def bead_drop(
 
 
 def bead_stop(*, bead_id: int, execution_id: int, left: dict[str, Any] | None) -> None:
-    """The run was canceled: free the agents, leave the queue; the bead waits to be opened again."""
+    """The run was canceled: free the agents, leave the queue; the bead waits to be opened again.
+
+    If a person takes the work over, it is theirs from now on.
+    """
     bead = Bead.objects.select_related("project").get(pk=bead_id)
+    taker = taker_of(bead, [current().run.pk])
     for request in MergeRequest.objects.filter(bead=bead, status__in=["queued", "merging"]):
         merge_leave(request_id=request.pk, status=MergeRequest.Status.CANCELED)
     for session in Session.objects.filter(bead=bead, status=Session.Status.OPEN):
-        session_close(session_id=session.pk, reason="canceled")
+        session_close(session_id=session.pk, reason=REASON if taker else "canceled")
     if execution_id:
         execution_end(execution_id=execution_id, status=WorkflowExecution.Status.FAILED, left=left)
-    if bead.status == Bead.Status.IN_PROGRESS:
+    if taker:
+        bead_taken(bead=bead, person=taker)
+    elif bead.status == Bead.Status.IN_PROGRESS:
         Bead.objects.filter(pk=bead_id).update(status=Bead.Status.DEFERRED)
         bead.status = Bead.Status.DEFERRED
         bead_reopen(bead=bead, reason="canceled", actor="loom")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.agents.matching import roles_for
 from apps.agents.models import Persona
 from apps.beads.models import Bead
 from apps.beads.services import bead_block
@@ -14,8 +15,6 @@ from apps.projects.models import Project
 from apps.workflows.briefing import Part
 from apps.workflows.graph import Graph, Task
 from apps.workflows.graph_library import workflow_for, workflows_of
-
-DEFAULT_ROLE = "engineering-manager"
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class Beginning:
     persona: Persona | None = None
 
 
-def role_of(bead: Bead) -> str:
-    return bead.role or DEFAULT_ROLE
-
-
 def beginnings_of(project: Project, beads: Sequence[Bead]) -> dict[int, Beginning]:
     """The beginning of each bead; those that no workflow is for wait for a person with the reason."""
     try:
@@ -40,31 +35,36 @@ def beginnings_of(project: Project, beads: Sequence[Bead]) -> dict[int, Beginnin
         for bead in beads:
             bead_block(bead=bead, reason=f"{error.message} {error.hint}", actor="loom")
         return {}
-    personas = _hinted(found.graph for found in workflows.values())
+    personas = _hinted((found.graph for found in workflows.values()), project.organization_id)
+    roles = roles_for(beads, project.organization_id)
     begins: dict[int, Beginning] = {}
     for bead in beads:
         try:
-            graph = workflow_for(bead, workflows).graph
+            begins[bead.pk] = _begin(workflow_for(bead, workflows).graph, roles[bead.pk], personas)
         except NotFound as error:
-            bead_block(bead=bead, reason=f"{error.message} {error.hint}", actor="loom")
-            continue
-        first: Any = graph.nodes[graph.start]
-        if isinstance(first, Task):
-            persona = personas.get(first.persona)
-            role = node_role(first, bead, persona)
-            begins[bead.pk] = Beginning(graph, role, Part(first.instructions), persona)
-        else:
-            begins[bead.pk] = Beginning(graph, "", Part())
+            bead_block(bead=bead, reason=f"{error.message} {error.hint}".strip(), actor="loom")
     return begins
 
 
-def _hinted(graphs: Iterable[Graph]) -> dict[str, Persona]:
+def _begin(graph: Graph, own: str, personas: dict[str, Persona]) -> Beginning:
+    first: Any = graph.nodes[graph.start]
+    if not isinstance(first, Task):
+        return Beginning(graph, "", Part())
+    persona = personas.get(first.persona)
+    role = node_role(first, own, persona)
+    if not role:
+        raise NotFound("No persona may change files.", hint="Load the personas, or name a role.")
+    return Beginning(graph, role, Part(first.instructions), persona)
+
+
+def _hinted(graphs: Iterable[Graph], organization_id: int) -> dict[str, Persona]:
     """The personas that nodes name, most have none."""
     nodes: list[Any] = [node for graph in graphs for node in graph.nodes.values()]
     names = {node.persona for node in nodes if getattr(node, "persona", "")}
-    return {row.name: row for row in Persona.objects.filter(name__in=names)} if names else {}
+    team = Persona.objects.for_organization(organization_id)
+    return {row.name: row for row in team.filter(name__in=names)} if names else {}
 
 
-def node_role(node: Any, bead: Bead, persona: Persona | None) -> str:
+def node_role(node: Any, own: str, persona: Persona | None) -> str:
     """Who works at a node: its role, the role of its persona, or the bead's own."""
-    return str(node.role or (persona.role if persona else role_of(bead)))
+    return str(node.role or (persona.role if persona else own))

@@ -12,18 +12,18 @@ from types import MappingProxyType
 
 from apps.agents.codemap import code_map
 from apps.agents.hub import Hub
+from apps.agents.lesson_search import active_lessons, lessons_for
 from apps.agents.models import Agent, Session
 from apps.agents.places import hub_path
 from apps.agents.project_checks import commit_checks
 from apps.agents.prompts import MAX_GUIDE_CHARS, kind_actions, opening_messages, work_task
+from apps.agents.secrets import secrets_learn
 from apps.agents.services import Opening, sessions_open
 from apps.beads.models import Bead, Dependency
 from apps.core.errors import NotFound
 from apps.projects.models import Project
-from apps.providers.gateway import takes_tools
 
 GUIDE = "AGENTS.md"
-NOTES, MESSAGES = 20, 10  # the newest of them are told
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Briefing:
 
     commit: str
     tasks: dict[int, str]
-    native_tools: bool
+    lessons: dict[int, list[int]]  # the ids of those that each task tells
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def briefing_of(
 ) -> Briefing:
     """For beads of one project, with each one's part. Reads git, so not inside a transaction."""
     commit = main_commit(project)
+    secrets_learn(project.pk, commit)
     ground = _ground(hub_path(project.pk), commit, json.dumps(project.checks))
     keys = [bead.pk for bead in beads]
     requirements, blockers = _served(keys), _merged_before(keys)
-    notes = list(project.notes.order_by("-id")[:NOTES])
-    messages = {
-        role: list(project.messages.filter(to_role=role).order_by("-id")[:MESSAGES])
-        for role in {bead.role for bead in beads}
+    known = active_lessons(project.pk)
+    lessons = {
+        bead.pk: lessons_for(known, _work(bead, requirements[bead.pk])) if known else [] for bead in beads
     }
     tasks = {
         bead.pk: work_task(
@@ -92,14 +92,14 @@ def briefing_of(
             code=ground.code,
             guide=ground.guide,
             check_commands=ground.checks,
-            notes=notes,
-            messages=messages[bead.role],
+            lessons=lessons[bead.pk],
             instructions=parts.get(bead.pk, WHOLE).instructions,
             before=parts.get(bead.pk, WHOLE).before,
         )
         for bead in beads
     }
-    return Briefing(commit, tasks, native_tools=takes_tools(project.organization_id))
+    told = {pk: [lesson.pk for lesson in found] for pk, found in lessons.items()}
+    return Briefing(commit, tasks, told)
 
 
 def work_sessions(*, project: Project, works: Sequence[Work], briefing: Briefing) -> list[Session]:
@@ -114,10 +114,16 @@ def work_sessions(*, project: Project, works: Sequence[Work], briefing: Briefing
             actions=actions,
             base_commit=briefing.commit,
             bead=work.bead,
+            lessons=briefing.lessons[work.bead.pk],
         )
         for work in works
     ]
-    return sessions_open(project=project, openings=openings, native_tools=briefing.native_tools)
+    return sessions_open(project=project, openings=openings)
+
+
+def _work(bead: Bead, requirements: Iterable[str]) -> str:
+    """The words of a bead that lessons are looked for by."""
+    return "\n".join([bead.title, bead.description, bead.role, *bead.acceptance, *requirements])
 
 
 @lru_cache(maxsize=64)

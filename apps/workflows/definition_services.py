@@ -9,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.models import Organization
+from apps.agents.models import Persona
 from apps.core.errors import BadInput, Conflict
 from apps.events.bus import emit
 from apps.projects.models import Project
@@ -25,7 +26,7 @@ def definition_create(
     """A workflow for all of an organization's projects, or for one; GraphRefused if it cannot work."""
     if project is not None and project.organization_id != organization.pk:
         raise BadInput("The project belongs to another organization.")
-    graph = graph_checked(given)
+    graph = graph_checked(given, Persona.objects.for_organization(organization.pk))
     try:
         with transaction.atomic():
             definition = WorkflowDefinition.objects.create(
@@ -47,7 +48,7 @@ def definition_update(
 
     `version` is the one that was read: Conflict if somebody was faster.
     """
-    graph = graph_checked(given)
+    graph = graph_checked(given, Persona.objects.for_organization(definition.organization_id))
     expected = definition.version if version is None else version
     rows = WorkflowDefinition.objects.filter(pk=definition.pk, version=expected)
     try:
@@ -68,7 +69,7 @@ def definition_import(
     *, organization: Organization, given: Given, project: Project | None = None, actor: str = ""
 ) -> WorkflowDefinition:
     """Create the workflow, or change the one of that name at the same place."""
-    graph = graph_checked(given)
+    graph = graph_checked(given, Persona.objects.for_organization(organization.pk))
     known = WorkflowDefinition.objects.filter(organization=organization, project=project, name=graph.name)
     if (found := known.first()) is None:
         return definition_create(organization=organization, project=project, given=given, actor=actor)

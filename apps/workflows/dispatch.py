@@ -7,15 +7,22 @@ check again what they rest on: so the first agents ask their models while the la
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
-from apps.agents.models import Persona
+from apps.agents.forecast import apart
+from apps.agents.models import Persona, Session
+from apps.agents.org_chart import capacity_left
 from apps.agents.services import Post, agents_acquire, personas_of
 from apps.beads.models import Bead
 from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
+from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
 from apps.projects.models import Project
 from apps.workflows.beginnings import Beginning, beginnings_of
@@ -24,6 +31,8 @@ from apps.workflows.execution_services import Begin, executions_begin, execution
 
 AT_ONCE = 50  # beads of one transaction
 TRIES = 3
+LOOK_AHEAD = 50  # more beads than there is room for, in case some wait for the files of others
+SETTLED = timedelta(seconds=2)  # who heard that they are ready is done with them by then
 
 
 def dispatch(project_id: int) -> int:
@@ -43,11 +52,16 @@ def _dispatch(project_id: int) -> tuple[int, bool]:
     room = room_of(project) if project is not None else 0
     if project is None or room <= 0:
         return 0, False
-    beads = list(Bead.objects.filter(project=project).ready().order_by("priority", "id")[:room])
+    places = capacity_left(project.pk)
+    ready = Bead.objects.filter(project=project).ready().exclude(pk__in=_paired(project))
+    waiting = ready.exclude(role__in=[role for role, left in places.items() if not left])
+    beads = list(waiting.order_by("priority", "id")[: room + LOOK_AHEAD])
+    held = apart(project.pk, beads)
+    beads = [bead for bead in beads if bead.pk not in held][:room]
     for bead in beads:
         bead.project = project
     begins = beginnings_of(project, beads) if beads else {}
-    personas = _personas(begins)
+    personas = _personas(project, begins)
     beads = _without_unknown_roles([bead for bead in beads if bead.pk in begins], begins, personas)
     parts = {pk: begin.part for pk, begin in begins.items()}
     try:
@@ -63,6 +77,13 @@ def _dispatch(project_id: int) -> tuple[int, bool]:
     return started, again
 
 
+def _paired(project: Project) -> QuerySet[Session, int | None]:
+    """Beads that a person is at with an agent: nobody else takes them up meanwhile."""
+    since = timezone.now() - timedelta(minutes=settings.LOOM_PAIR_HOLD_MINUTES)
+    talks = Session.objects.filter(project=project, kind=Session.Kind.PAIR, status=Session.Status.OPEN)
+    return talks.filter(updated_at__gt=since, bead__isnull=False).values_list("bead_id", flat=True)
+
+
 def room_of(project: Project) -> int:
     """How many more sessions this project may start, so that every project with work gets its part."""
     working = list(Bead.objects.filter(status=Bead.Status.IN_PROGRESS).values_list("project_id", flat=True))
@@ -76,10 +97,10 @@ def room_of(project: Project) -> int:
     return min(free, share - own, project.max_sessions - own)
 
 
-def _personas(begins: dict[int, Beginning]) -> dict[str, Persona]:
+def _personas(project: Project, begins: dict[int, Beginning]) -> dict[str, Persona]:
     roles = {begin.role for begin in begins.values() if begin.role}
     named = {begin.role: begin.persona for begin in begins.values() if begin.persona is not None}
-    return {**personas_of(roles), **named} if roles else {}
+    return {**personas_of(roles, project), **named} if roles else {}
 
 
 def _without_unknown_roles(
@@ -95,6 +116,37 @@ def _without_unknown_roles(
     return [bead for bead in beads if bead.pk not in unknown]
 
 
+@dataclass(frozen=True)
+class Readings:
+    """What is read before beads are started, without locks."""
+
+    begins: dict[int, Beginning]
+    personas: dict[str, Persona]
+    briefing: Briefing
+
+
+def readings_of(bead: Bead) -> Readings:
+    """For one bead that is to be started by itself. Reads git, so not inside a transaction."""
+    begins = beginnings_of(bead.project, [bead])
+    if bead.pk not in begins or not begins[bead.pk].role:
+        raise Conflict(f"The workflow of {bead.key} does not begin with work.")
+    parts = {bead.pk: begins[bead.pk].part}
+    personas = _personas(bead.project, begins)
+    return Readings(begins, personas, briefing_of(bead.project, [bead], parts))
+
+
+@transaction.atomic
+def bead_start(*, bead: Bead, readings: Readings) -> tuple[Run, Session]:
+    """Start a ready bead now, if there is a place for it: its run and the session that is open in it."""
+    if not _start(bead.project, [bead], readings.begins, readings.personas, readings.briefing):
+        raise Conflict("All places for work are taken.", hint="Try again when some work has ended.")
+    run = Run.objects.get(key=f"bead:{bead.pk}:{bead.attempts + 1}")
+    session = Session.objects.select_related("project", "agent", "bead__project").get(
+        pk=run.input["session_id"]
+    )
+    return run, session
+
+
 @transaction.atomic
 def _start(
     project: Project,
@@ -108,7 +160,7 @@ def _start(
     current = Project.objects.locked(project.pk)
     if current.status == Project.Status.CLOSED:
         return 0
-    beads = beads[: max(0, _places(current))]
+    beads = within_capacity(beads, begins, capacity_left(current.pk))[: max(0, _places(current))]
     keys = {bead.pk: f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads}
     sessions = _seat(project, beads, begins, personas, briefing, keys)
     begun = executions_begin(
@@ -158,6 +210,21 @@ def _seat(
     return {bead.pk: session.pk for bead, session in zip(seated, opened, strict=True)}
 
 
+def within_capacity(
+    beads: Sequence[Bead], begins: dict[int, Beginning], places: dict[str, int]
+) -> list[Bead]:
+    """Those of the beads whose role has a place left in the org chart; roles without a limit always have."""
+    left, taken = dict(places), []
+    for bead in beads:
+        role = begins[bead.pk].role
+        if left.get(role, 1) <= 0:
+            continue
+        if role in left:
+            left[role] -= 1
+        taken.append(bead)
+    return taken
+
+
 def _places(project: Project) -> int:
     """Places that are free now: of the project, and of the installation."""
     working = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by()
@@ -165,7 +232,8 @@ def _places(project: Project) -> int:
     return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - working.count())
 
 
-def dispatch_all() -> int:
-    """The safety net: dispatch every project with ready beads."""
-    waiting = Bead.objects.ready().values_list("project_id", flat=True).distinct()
-    return sum(dispatch(project_id) for project_id in waiting)
+def dispatch_all(settled: timedelta = SETTLED) -> int:
+    """The safety net: dispatch every project with beads that are ready for longer than `settled`."""
+    waiting = Bead.objects.ready().filter(updated_at__lt=timezone.now() - settled).order_by()
+    projects = waiting.values_list("project_id", flat=True).distinct()
+    return sum(dispatch(project_id) for project_id in projects)

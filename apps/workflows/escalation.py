@@ -230,7 +230,8 @@ def _returnee(project: Project, name: str) -> tuple[str, str]:
     wanted = name.strip()
     if not wanted:
         return "", ""
-    if role := role_resolve(wanted, roles_of(Persona.objects.defer("body"))):
+    team = Persona.objects.for_organization(project.organization_id)
+    if role := role_resolve(wanted, roles_of(team.defer("body"))):
         return role, ""
     if agent := voice_find(project.pk, wanted):
         return agent.role, ""

@@ -20,7 +20,7 @@ from apps.projects.models import Project
 from apps.workflows.graph import Graph, Rule, label_matches, words_of
 from apps.workflows.graph_actions import ACTIONS
 from apps.workflows.graph_checks import graph_problems
-from apps.workflows.graph_reading import GraphRefused, Problem, graph_read
+from apps.workflows.graph_reading import GraphRefused, Problem, graph_read, located
 from apps.workflows.models import WorkflowContent, WorkflowDefinition
 
 BUILT_IN = Path(__file__).parent / "definitions"
@@ -44,19 +44,20 @@ def built_in() -> dict[str, Graph]:
     return {graph.name: graph for graph in graphs}
 
 
-def graph_check(graph: Graph) -> list[Problem]:
-    """What speaks against using a graph on this installation."""
-    rows: Iterable[Any] = list(Persona.objects.all()) or load_personas(settings.LOOM_PERSONAS_DIR)
+def graph_check(graph: Graph, team: Iterable[Persona] | None = None) -> list[Problem]:
+    """What speaks against using a graph on this installation, with that team or the shipped one."""
+    known = Persona.objects.filter(organization=None) if team is None else team
+    rows: Iterable[Any] = list(known) or load_personas(settings.LOOM_PERSONAS_DIR)
     roles = {row.name: row.role for row in rows}
     actions = {name: found.takes for name, found in ACTIONS[graph.subject].items()}
     return graph_problems(graph, roles=roles_of(rows), personas=roles, actions=actions)
 
 
-def graph_checked(given: str | dict[str, Any]) -> Graph:
+def graph_checked(given: str | dict[str, Any], team: Iterable[Persona] | None = None) -> Graph:
     """The graph of a definition that can be used as it stands; GraphRefused with everything wrong."""
     graph = graph_read(given)
-    if problems := graph_check(graph):
-        raise GraphRefused(graph.name, problems)
+    if problems := graph_check(graph, team):
+        raise GraphRefused(graph.name, located(problems, given) if isinstance(given, str) else problems)
     return graph
 
 

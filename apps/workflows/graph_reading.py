@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -121,6 +121,25 @@ def yaml_source(text: str) -> Source:
     source = Source(None)
     source.data = _plain(root, (), source.lines, set()) if root is not None else None
     return source
+
+
+def located(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """The problems with the lines of the text that they are about, as far as it says."""
+    source = yaml_source(text)
+    edges: list[Any] = source.data.get("edges", [])
+    places: dict[str, Path] = {
+        f"edge {edge.get('from')} → {edge.get('to')} on {edge.get('on')}": ("edges", number)
+        for number, edge in enumerate(edges)
+        if isinstance(edge, dict)
+    }
+
+    def line(place: str) -> int | None:
+        kind, _, rest = place.partition(" ")
+        if kind == "match" and rest.isdigit():
+            return source.line(("match", int(rest) - 1))
+        return source.line(places.get(place) or (("nodes", rest) if kind == "node" else (kind,)))
+
+    return [one if one.line else replace(one, line=line(one.place)) for one in problems]
 
 
 def _plain(node: Any, path: Path, lines: dict[Path, int], seen: set[int]) -> Any:

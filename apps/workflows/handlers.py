@@ -9,6 +9,7 @@ from apps.workflows.decision_flow import answer_start
 from apps.workflows.dispatch import dispatch
 from apps.workflows.escalation import escalations_withdraw
 from apps.workflows.prd_flow import finished_tell
+from apps.workflows.remarks import remark_pass_on
 
 
 @on_all("bead.ready")
@@ -17,7 +18,7 @@ def start_ready(events: list[Event]) -> None:
         dispatch(project_id)
 
 
-@on("bead.closed", "bead.blocked", "bead.reopened")
+@on("bead.closed", "bead.blocked", "bead.reopened", "file_lock.released")
 def fill_free_place(event: Event) -> None:
     if event.project_id:
         dispatch(event.project_id)
@@ -31,6 +32,11 @@ def let_agents_answer(event: Event) -> None:
     decision = asked.select_related("project").first()
     if decision is not None and (event.kind == "decision.escalated" or decision.run_id is None):
         answer_start(decision=decision)
+
+
+@on("comment.created")
+def let_agents_hear(event: Event) -> None:
+    remark_pass_on(comment_id=int(event.data["comment_id"]))
 
 
 @on("bead.closed")

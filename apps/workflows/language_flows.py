@@ -7,22 +7,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from apps.agents.checks import run_checks
 from apps.agents.hub import Hub
+from apps.agents.lessons import note_remember
+from apps.agents.letters import message_send
 from apps.agents.models import Persona, Session
 from apps.agents.orchestration import Order
 from apps.agents.personas import role_resolve, roles_of
 from apps.agents.places import hub_path
-from apps.agents.project_checks import commit_checks
 from apps.agents.replies.language_values import duration
-from apps.agents.sandbox import Sandbox
-from apps.agents.services import message_send, note_remember
-from apps.agents.verify import CHECK_TIMEOUT_S, clean_checkout
+from apps.agents.verify import CHECK_TIMEOUT_S, project_check
 from apps.beads.models import Bead
 from apps.beads.services import bead_close, bead_create
 from apps.core.errors import BadInput
 from apps.engine.errors import Canceled
-from apps.engine.flow import Handle, Retry, answers, call, flow, sleep, step, wait_for
+from apps.engine.flow import Handle, Retry, answers, call, current, flow, sleep, step, wait_for
 from apps.engine.models import Run
 from apps.engine.services import run_signal
 from apps.events.bus import on
@@ -36,8 +34,8 @@ ENDED = "bead-ended"
 SHOWN = 4_000
 
 
-def role_named(name: str) -> str:
-    role = role_resolve(name, roles_of(Persona.objects.all()))
+def role_named(name: str, project: Project) -> str:
+    role = role_resolve(name, roles_of(Persona.objects.for_organization(project.organization_id)))
     if role is None:
         raise BadInput(f"There is no role {name!r} in this team.")
     return role
@@ -68,7 +66,7 @@ def delegate_prepare(
 
 def bead_make(commission: Commission, given: BeadInput, options: dict[str, Any], **fixed: Any) -> Bead:
     fields = given.model_dump() | fixed
-    fields["role"] = role_named(given.role)
+    fields["role"] = role_named(given.role, commission.project)
     if "priority" not in given.model_fields_set:
         fields["priority"] = options.get("priority", fields["priority"])
     return bead_create(
@@ -140,10 +138,11 @@ def remind_prepare(commission: Commission, given: RemindInput, options: dict[str
         seconds = duration(given.after)
     except ValueError as error:
         raise BadInput(f"after of remind is not valid; expected {error}.") from None
+    role = role_named(given.to_role, commission.project)
     return {
         "session_id": commission.session.pk,
         "seconds": seconds,
-        "message": {"to_role": role_named(given.to_role), "subject": given.subject, "body": given.body},
+        "message": {"to_role": role, "subject": given.subject, "body": given.body},
     }
 
 
@@ -156,7 +155,13 @@ def remind(session_id: int, seconds: float, message: dict[str, str]) -> dict[str
 
 def remind_send(*, session_id: int, message: dict[str, str]) -> None:
     session = Session.objects.select_related("project", "agent").get(pk=session_id)
-    message_send(session=session, **message)
+    message_send(
+        session=session,
+        to=message["to_role"],
+        subject=message["subject"],
+        body=message["body"],
+        origin=f"run:{current().run.pk}",
+    )
 
 
 # -- checks: does main still pass? -------------------------------------------------------------------
@@ -184,8 +189,7 @@ def checks(project_id: int, attempts: int, seconds: float) -> dict[str, Any]:
 def checks_run(handle: Handle, project_id: int, seconds: float) -> dict[str, Any]:
     project = Project.objects.get(pk=project_id)
     hub, commit = Hub(hub_path(project_id)), main_commit(project)
-    with clean_checkout(hub, commit, handle) as root:
-        report = run_checks(commit_checks(hub, commit, project.checks), root, Sandbox(), timeout=seconds)
+    report = project_check(hub, project, commit, handle, timeout=seconds)
     return {"commit": commit, "passed": report.passed, "summary": report.summary()[:SHOWN]}
 
 
@@ -210,8 +214,10 @@ class MessageInput(Input):
 
 
 def message_act(order: Order, given: MessageInput) -> str:
-    role = role_named(given.to_role)
-    message_send(session=_session(order), to_role=role, subject=given.subject, body=given.body)
+    role = role_named(given.to_role, order.project)
+    message_send(
+        session=_session(order), to=role, subject=given.subject, body=given.body, origin=f"order:{order.key}"
+    )
     return f"Sent; the next session of {role} reads it."
 
 
@@ -220,8 +226,7 @@ class NoteInput(Input):
 
 
 def note_act(order: Order, given: NoteInput) -> str:
-    note_remember(session=_session(order), text=given.note)
-    return "Remembered for later sessions of this project."
+    return note_remember(session=_session(order), text=given.note, origin=f"order:{order.key}")
 
 
 def bead_act(order: Order, given: DelegateInput) -> str:

@@ -31,10 +31,11 @@ def spawned_order(events: list[Event]) -> None:
         standing_orders(agent)
 
 
-@on("personas.synced")
+@on("personas.synced", "persona.saved")
 def changed_order(event: Event) -> None:
     """Agents of a persona that has changed get what is new in it."""
-    agents = Agent.objects.filter(persona__name__in=event.data["names"])
+    of_it = {"persona__name__in": event.data["names"], "persona__organization_id": event.organization_id}
+    agents = Agent.objects.filter(**of_it, retired_at=None)
     for agent in agents.exclude(project__status=Project.Status.CLOSED).select_related("persona", "project"):
         standing_orders(agent)
 

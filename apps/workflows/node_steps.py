@@ -8,10 +8,15 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from apps.agents.acceptance import flags_diff
 from apps.agents.hub import Hub
+from apps.agents.letters import letters_unheard
+from apps.agents.matching import roles_for
+from apps.agents.merging import WAITING, merge_leave
 from apps.agents.models import Claim, MergeRequest, Persona, Review, Session
 from apps.agents.places import hub_path
 from apps.agents.seat import forget, seat_of
+from apps.agents.secrets import secrets_learn
 from apps.agents.services import Post, agents_acquire, personas_of
 from apps.beads.models import Bead
 from apps.beads.services import bead_stage
@@ -29,9 +34,11 @@ def moment(*, after: float) -> str:
 
 def _staff(node: Any, bead: Bead) -> tuple[str, dict[str, Persona]]:
     """The role that works at a node, and the persona of it if it must be a certain one."""
-    persona = Persona.objects.filter(name=node.persona).first() if node.persona else None
-    role = node_role(node, bead, persona)
-    return role, {role: persona} if persona is not None else personas_of({role})
+    team = Persona.objects.for_organization(bead.project.organization_id)
+    persona = team.filter(name=node.persona).first() if node.persona else None
+    own = roles_for([bead], bead.project.organization_id)[bead.pk]
+    role = node_role(node, own, persona)
+    return role, {role: persona} if persona is not None else personas_of({role}, bead.project)
 
 
 @joins
@@ -58,13 +65,17 @@ def review_open(
     at: Any = pinned(workflow).nodes[node]
     role, personas = _staff(at, claim.bead)
     hub = Hub(hub_path(claim.bead.project_id))
-    diff = hub.diff(claim.session.base_commit, claim.commit)
+    base = claim.session.base_commit
+    secrets_learn(claim.bead.project_id, base, claim.commit)
+    diff = hub.diff(base, claim.commit)
+    flagged = flags_diff(hub, claim, flags)
     with transaction.atomic():
         session_id = review_session(
             claim_id=claim_id,
             origin=handle.key,
             diff=diff,
             flags=flags,
+            flagged=flagged,
             role=role,
             personas=personas,
             instructions=at.instructions,
@@ -87,13 +98,18 @@ def review_result(*, session_id: int) -> dict[str, Any]:
     }
 
 
-def merge_turn(*, request_id: int) -> bool:
-    """Whether it is this request's turn; then its bead is being merged."""
+def merge_turn(*, request_id: int) -> dict[str, Any]:
+    """{"status"} of a place in the queue, and what came of it if others merged it with their own.
+
+    The place is left, with {"unheard": true}, if people commented on the change meanwhile. One that is part
+    of another's batch waits for its turn first: the batch may be on main.
+    """
     request = MergeRequest.objects.select_related("bead__project").get(pk=request_id)
-    if request.status != MergeRequest.Status.MERGING:
-        return False
-    bead_stage(bead=request.bead, stage=Bead.Stage.MERGING)
-    return True
+    if request.status in WAITING and not request.tip and letters_unheard(request.bead_id):
+        return {**merge_leave(request_id=request_id, status=MergeRequest.Status.CANCELED), "unheard": True}
+    if request.status == MergeRequest.Status.MERGING:
+        bead_stage(bead=request.bead, stage=Bead.Stage.MERGING)
+    return {**request.outcome, "status": request.status}
 
 
 def put_on_main(handle: Handle, session_id: int, main: str, tree: str) -> dict[str, Any]:

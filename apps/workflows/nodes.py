@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.acceptance import ACCEPT, REJECT, flags_ask, flags_text
+from apps.agents.landing import merge_attempt
 from apps.agents.loop import STOPPED_REASONS
-from apps.agents.merging import merge_attempt, merge_enqueue, merge_leave
+from apps.agents.merging import merge_enqueue, merge_leave
 from apps.agents.models import MergeRequest, Review
 from apps.agents.story import HANDED_ON
 from apps.agents.verify import verify_claim
@@ -15,6 +17,7 @@ from apps.engine.flow import call, current, sleep, step, wait_for
 from apps.workflows.approvals import APPROVE, approval_ask
 from apps.workflows.graph_actions import ACTIONS, Outcome
 from apps.workflows.graph_library import pinned
+from apps.workflows.node_pull_requests import PullRequestTalk
 from apps.workflows.node_steps import merge_turn, moment, put_on_main, review_open, review_result, work_open
 from apps.workflows.talk import Dropped, Stopped, answer, session_close, stage, talk, tell
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 def task(walk: BeadWalk, key: str, node: Any) -> Outcome:
     """An agent works until it claims to be done; what it asks meanwhile is answered."""
     _take_seat(walk, key)
+    if walk.claimed is not None:
+        walk.claim_id, walk.claimed = walk.claimed, None
+        return Outcome("success", data={"claim": walk.claim_id})
     until = walk.until(node.timeout)
     while True:
         ending = talk(walk.session_id, project_id=walk.project_id, bead_id=walk.bead_id, until=until)
@@ -82,9 +88,40 @@ def _unfinished(walk: BeadWalk, reason: str, detail: str) -> Outcome:
 def verify(walk: BeadWalk, key: str, node: Any) -> Outcome:
     proof = call(verify_claim, claim_id=walk.claim_id)
     walk.flags = proof["flags"]
+    if proof.get("held") and (refused := _flags_refused(walk, proof)):
+        return refused
     if proof["passed"]:
         return Outcome("success", data={"claim": walk.claim_id, "summary": proof["summary"]})
     return Outcome("failure", f"Verification failed: {proof['summary']}", {"claim": walk.claim_id})
+
+
+def _flags_refused(walk: BeadWalk, proof: dict[str, Any]) -> Outcome | None:
+    """The author undoes what the project does not let pass, or a person accepts it: then None."""
+    listed, data = flags_text(proof["held"]), {"claim": walk.claim_id, "flags": proof["held"]}
+    if not proof["seen"]:
+        return Outcome("failure", f"{FLAGGED}\n{listed}", data)
+    asked = step(
+        flags_ask,
+        claim_id=walk.claim_id,
+        flags=proof["held"],
+        diff=proof["diff"],
+        run_id=current().run.pk,
+    )
+    stage(walk.bead_id, Bead.Stage.ASKING)
+    said = wait_for(f"decision:{asked['decision']}") or {}
+    stage(walk.bead_id, Bead.Stage.VERIFYING)
+    rationale = said.get("rationale", "")
+    if said.get("choice") == ACCEPT:
+        return None
+    if said.get("choice") == REJECT:
+        raise Dropped(f"The change to the tests was rejected: {rationale}")
+    return Outcome("failure", f"Not accepted, undo it: {rationale}\n{listed}", data)
+
+
+FLAGGED = (
+    "The checks pass, but the change to the tests or checks themselves is not let pass here. Undo it and "
+    "call done again. If it is really needed, leave it and say in the summary why: a person will be asked."
+)
 
 
 def review(walk: BeadWalk, key: str, node: Any) -> Outcome:
@@ -132,35 +169,74 @@ def approval(walk: Walk, key: str, node: Any) -> Outcome:
 
 
 def merge(walk: BeadWalk, key: str, node: Any) -> Outcome:
-    place = step(merge_enqueue, claim_id=walk.claim_id, run_id=current().run.pk)
-    while True:
-        if wait_for(f"merge:{place['id']}", timeout=node.timeout) is None:
-            return _leave_queue(place["id"], Outcome("timeout", "The turn to merge did not come in time."))
-        if step(merge_turn, request_id=place["id"]):  # not a turn that was given, and then taken back
-            break
-    try:
-        merged = call(merge_attempt, request_id=place["id"])
-    except StepFailed:
-        _leave_queue(place["id"], Outcome("failure"))  # the queue does not stand still for our trouble
-        raise
-    step(
-        merge_leave,
-        request_id=place["id"],
-        status=merged["status"],
-        commit=merged.get("commit", ""),
-        detail=merged.get("summary") or ", ".join(merged.get("conflicts", ())),
-    )
+    place, pull = step(merge_enqueue, claim_id=walk.claim_id, run_id=current().run.pk), None
+    if place.get("unheard"):
+        return _back_to_be_heard(walk)
+    if place.get("pull"):
+        pull = PullRequestTalk(walk)
+        if (ended := pull.ended()) is not None:
+            return _after_merge(walk, key, ended) if isinstance(ended, dict) else ended
+        place = step(merge_enqueue, claim_id=walk.claim_id, run_id=current().run.pk)
+        if place.get("unheard"):
+            return _back_to_be_heard(walk)
+    merged = _turn_await(place["id"], node.timeout)
+    if merged["status"] == MergeRequest.Status.MERGING:
+        merged = _merge_now(place["id"])
+    if pull is not None and merged["status"] == MergeRequest.Status.MERGED:
+        pull.close("merged", commit=merged["commit"])
+    return _after_merge(walk, key, merged)
+
+
+def _back_to_be_heard(walk: BeadWalk) -> Outcome:
+    """People commented on what was about to be merged: its author hears them first, and nothing is missed."""
+    walk.misses.clear()
+    walk.cycles_since_help = 0
+    return Outcome("failure", COMMENTED, {"commented": True})
+
+
+COMMENTED = (
+    "Nothing is merged yet: people commented on your change. Read what they say below, change what they "
+    "ask for or say in the summary why not, then call done again."
+)
+
+
+def _after_merge(walk: BeadWalk, key: str, merged: dict[str, Any]) -> Outcome:
     if merged["status"] == MergeRequest.Status.MERGED:
         walk.merged = merged
         _close_after_merge(walk, key)
         return Outcome("success", data={"commit": merged["commit"]})
+    if merged.get("unheard"):
+        return _back_to_be_heard(walk)
+    if merged["status"] == MergeRequest.Status.CANCELED:
+        return Outcome("timeout", "The turn to merge did not come in time.")
     call(put_on_main, session_id=walk.session_id, main=merged["main"], tree=merged.get("tree", ""))
     return Outcome("failure", merge_trouble(merged), {"status": merged["status"]})
 
 
-def _leave_queue(request_id: int, outcome: Outcome) -> Outcome:
-    step(merge_leave, request_id=request_id, status=MergeRequest.Status.CANCELED, detail=outcome.detail)
-    return outcome
+def _turn_await(request_id: int, timeout: float | None) -> dict[str, Any]:
+    """Wait for the turn, or for what somebody else's turn brought."""
+    while True:
+        if wait_for(f"merge:{request_id}", timeout=timeout) is None:
+            return dict(step(merge_leave, request_id=request_id, status=MergeRequest.Status.CANCELED))
+        stands = dict(step(merge_turn, request_id=request_id))
+        if stands["status"] != MergeRequest.Status.QUEUED:  # not a turn that was given, and then taken back
+            return stands
+
+
+def _merge_now(request_id: int) -> dict[str, Any]:
+    try:
+        merged: dict[str, Any] = call(merge_attempt, request_id=request_id)
+    except StepFailed:  # the queue does not stand still for our trouble
+        step(merge_leave, request_id=request_id, status=MergeRequest.Status.CANCELED)
+        raise
+    step(
+        merge_leave,
+        request_id=request_id,
+        status=merged["status"],
+        commit=merged.get("commit", ""),
+        detail=merged.get("summary") or ", ".join(merged.get("conflicts", ())),
+    )
+    return merged
 
 
 def _close_after_merge(walk: BeadWalk, key: str) -> None:
@@ -176,6 +252,7 @@ def merge_trouble(merged: dict[str, Any]) -> str:
             f"Merge conflict in {', '.join(merged['conflicts'])}: main has moved. Your worktree now holds "
             "the merge with conflict markers: between <<<<<<< and ======= stands main, below it yours. Keep "
             "what both sides meant, remove the markers, run the tests, then call done again."
+            f"\n\n{merged.get('sides', '')}".rstrip()
         )
     return (
         "Verification failed on top of main, where others' work has been merged since. Your worktree now "

@@ -42,7 +42,7 @@ def plan_read(project: Project) -> Plan:
         plan.problems.append("The plan holds no story: create at least one with create_bead.")
         return plan
     _check_titles(plan)
-    _check_roles(plan)
+    _check_roles(plan, project.organization_id)
     _resolve_references(plan)
     _check_stories(plan)
     _check_cycles(plan)
@@ -56,8 +56,8 @@ def _check_titles(plan: Plan) -> None:
             plan.problems.append(f"{count} beads have the title {title!r}.")
 
 
-def _check_roles(plan: Plan) -> None:
-    roles = roles_of(Persona.objects.all())
+def _check_roles(plan: Plan, organization_id: int) -> None:
+    roles = roles_of(Persona.objects.for_organization(organization_id))
     for bead in plan.stories:
         role = role_resolve(bead.role, roles) if bead.role else None
         if role is None:

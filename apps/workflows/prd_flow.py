@@ -10,6 +10,7 @@ from django.db import transaction
 from apps.agents.hub import Hub
 from apps.agents.models import Session
 from apps.agents.places import hub_path
+from apps.agents.secrets import secrets_learn
 from apps.beads.services import beads_activate, project_is_finished
 from apps.engine.errors import Canceled
 from apps.engine.flow import Handle, call, flow, joins, step, wait_for
@@ -212,6 +213,7 @@ def plan(walk: ProjectWalk) -> Outcome:
 def plan_open(handle: Handle, project_id: int) -> dict[str, Any]:
     project = Project.objects.get(pk=project_id)
     base = main_commit(project)
+    secrets_learn(project_id, base)
     hub = Hub(hub_path(project_id))
     prd = hub.read(base, PRD_PATH).decode("utf-8", "replace") if PRD_PATH in hub.files(base) else project.prd
     with transaction.atomic():

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
-from apps.agents.models import Agent, Evidence, Session
+from apps.agents.models import Agent, Evidence, MergeRequest, Session
 from apps.beads.models import WORKABLE, Bead
 from apps.decisions.models import Decision
 from apps.engine.models import Run
@@ -170,5 +170,6 @@ def events_last(project: Project) -> int:
 
 
 def evidence_of(bead: Bead) -> list[Evidence]:
-    """What closed the bead: the checks of the commit that became main."""
-    return list(bead.evidence.filter(kind=Evidence.Kind.MERGE, commit=bead.merged_commit).order_by("id"))
+    """What closed the bead: the checks of main as its merge left it, perhaps with others of its batch."""
+    merged = MergeRequest.objects.filter(bead=bead, commit=bead.merged_commit).values("claim")
+    return list(bead.evidence.filter(kind=Evidence.Kind.MERGE, claim__in=merged).order_by("id"))

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.api import TenantViewSet
+from apps.beads.models import Bead
 from apps.core.api import query_number
+from apps.core.api_lists import moment, numbers, words
 from apps.core.errors import BadInput
-from apps.core.storable import storable_text
 from apps.engine.models import Run
 from apps.engine.queries import run_query
 from apps.engine.services import run_cancel, run_pause, run_resume, run_retry, run_signal
@@ -57,32 +58,60 @@ class WholeRunSerializer(RunSerializer):
         read_only_fields = fields
 
 
+class SignalInput(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    data = serializers.DictField(required=False)  # type: ignore[assignment]
+
+
+class SignalBody(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    run = serializers.IntegerField()
+    name = serializers.CharField()
+    data = serializers.DictField()  # type: ignore[assignment]
+
+
+class AnswerBody(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    answer = serializers.JSONField(allow_null=True)
+
+
+def _about_beads(rows: QuerySet[Any], keys: list[str]) -> QuerySet[Any]:
+    return rows.filter(bead_id__in=Bead.objects.filter(key__in=keys).values("pk"))
+
+
 class RunViewSet(TenantViewSet):
     """`/runs`: newest first. What cannot be done to a run as it stands, such as one that ended, is a 409."""
 
     resource = "runs"
     organization_path = "organization_id"
     lookup_value_regex = r"\d{1,18}"
+    filters = {
+        "status": words("status", choices=Run.Status.values),
+        "flow": words("flow"),
+        "project_id": numbers("project_id"),
+        "project": numbers("project_id", help="The same."),
+        "bead_id": words(_about_beads, help="Keys of beads."),
+        "bead": numbers("bead_id", help="The number of a bead."),
+        "parent": numbers("parent_id", help="Runs that this one began."),
+        "waits_for": words("waits_for"),
+        "created_after": moment("created_at__gte"),
+        "created_before": moment("created_at__lt"),
+    }
+    orderings = {name: name for name in ("id", "flow", "status", "created_at", "updated_at")}
+    search_fields = ("key", "flow", "error")
+    schema_bodies = {**dict.fromkeys(("cancel", "retry", "pause", "resume")), "signal": SignalInput}
+    schema_answers = {
+        **dict.fromkeys(("cancel", "retry", "pause", "resume"), WholeRunSerializer),
+        "signal": SignalBody,
+        "answers": AnswerBody,
+    }
 
     def get_serializer_class(self) -> type[RunSerializer]:
         return RunSerializer if self.action == "list" else WholeRunSerializer
 
     def get_queryset(self) -> QuerySet[Run]:
         runs = Run.objects.for_user(self.request.user).order_by("-id")
-        if self.action != "list":
-            return runs
-        runs = runs.defer("input", "output")
-        if status := self.request.query_params.get("status"):
-            if status not in Run.Status.values:
-                known = ", ".join(Run.Status.values)
-                raise BadInput(f"A run is never {status!r}; it is one of: {known}.")
-            runs = runs.filter(status=status)
-        if flow := self.request.query_params.get("flow"):
-            runs = runs.filter(flow=storable_text(flow))
-        for name in ("project", "bead", "parent"):
-            if (number := query_number(self.request, name)) is not None:
-                runs = runs.filter(**{f"{name}_id": number})
-        return runs
+        return runs.defer("input", "output") if self.action == "list" else runs
 
     @action(detail=True)
     def timeline(self, request: Request, pk: str) -> Response:

@@ -62,7 +62,7 @@ def self_improvement_mark(*, project: Project, actor: str = "") -> None:
     """Let a project improve itself from now on: kept alive, kept open, and gated by a person."""
     if project.status == Project.Status.CLOSED:
         raise Conflict(f"{project.name} is closed.", hint="Reopen it first.")
-    if ROLE not in personas_of({ROLE}):
+    if ROLE not in personas_of({ROLE}, project):
         raise BadInput(
             f"There is no persona with the role {ROLE!r}.", hint="Add personas/loom/loom/SKILL.md."
         )

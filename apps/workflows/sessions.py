@@ -18,7 +18,6 @@ from apps.agents.proof import evidence_text
 from apps.agents.services import Opening, Post, agents_acquire, sessions_open
 from apps.decisions.models import Decision
 from apps.projects.models import Project, Requirement
-from apps.providers.gateway import takes_tools
 
 PLANNER, REVIEWER, DECIDER = "project-manager", "code-reviewer", "decision-maker"
 
@@ -44,8 +43,7 @@ def _open(
     (agent,) = agents_acquire(project=project, posts=[Post(role, about.get("bead"))], personas=personas)
     messages = opening_messages(agent, project, task)
     opening = Opening(agent, kind, origin, messages, kind_actions(kind), base, **about)
-    native_tools = takes_tools(project.organization_id)
-    return sessions_open(project=project, openings=[opening], native_tools=native_tools)[0].pk
+    return sessions_open(project=project, openings=[opening])[0].pk
 
 
 def _requirements(project: Project) -> list[Requirement]:
@@ -60,10 +58,11 @@ def expand_session(*, project_id: int, origin: str, base: str) -> int:
 
 def plan_session(*, project_id: int, origin: str, base: str, prd: str) -> int:
     project = Project.objects.get(pk=project_id)
+    team = Persona.objects.for_organization(project.organization_id)
     task = plan_task(
         project=project,
         requirements=_requirements(project),
-        roles=[role for role in Persona.objects.values_list("role", flat=True) if role not in NOT_BUILDERS],
+        roles=sorted(set(team.values_list("role", flat=True)) - NOT_BUILDERS),
         prd=prd,
     )
     return _open(project, PLANNER, Session.Kind.PLAN, origin, task, base)
@@ -86,12 +85,22 @@ def decide_session(*, decision_id: int, origin: str, base: str, role: str = DECI
     )
 
 
+def flags_shown(flags: list[dict[str, str]], diff: str) -> list[str]:
+    """Findings about tests and checks as the reviewer reads them, with the change they are about."""
+    notice = {"notice": " (often honest)"}
+    lines = [f"{flag['path']}: {flag['what']}{notice.get(flag.get('level', ''), '')}" for flag in flags]
+    if diff and lines:
+        lines[-1] += f"\n\nThe change to these files:\n```diff\n{diff.strip()}\n```"
+    return lines
+
+
 def review_session(
     *,
     claim_id: int,
     origin: str,
     diff: str,
     flags: list[dict[str, str]],
+    flagged: str = "",
     role: str = REVIEWER,
     personas: Mapping[str, Persona] | None = None,
     instructions: str = "",
@@ -104,7 +113,7 @@ def review_session(
         round_number=len(earlier) + 1,
         diff=diff,
         evidence=evidence_text(list(claim.evidence.all())),
-        flags=[f"{flag['path']}: {flag['what']}" for flag in flags],
+        flags=flags_shown(flags, flagged),
         earlier="\n".join(f"- {review.verdict}: {review.comments}" for review in earlier),
         instructions=instructions,
     )

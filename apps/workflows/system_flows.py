@@ -82,7 +82,8 @@ def agent_look(*, agent_id: int) -> dict[str, Any]:
         return {"over": True, "status": "gone"}
     if agent_reset(agent_id=agent_id):
         agent.refresh_from_db()
-    at_work = Session.objects.filter(agent_id=agent_id, status=Session.Status.OPEN).exists()
+    open_ones = Session.objects.filter(agent_id=agent_id, status=Session.Status.OPEN)
+    at_work = open_ones.exclude(kind=Session.Kind.PAIR).exists()
     if at_work:
         agent_heartbeat(agent_id=agent_id)
     return {

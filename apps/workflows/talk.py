@@ -11,6 +11,7 @@ from django.db import transaction
 from apps.agents.authority import autonomy_of
 from apps.agents.loop import Ending, session_run, session_tell
 from apps.agents.models import Agent, Persona, Session
+from apps.agents.org_chart import superiors_of
 from apps.agents.personas import role_resolve, roles_of
 from apps.agents.services import session_end
 from apps.agents.troubles import AGAIN, DROP, RETRY, Report, trouble_report
@@ -148,16 +149,17 @@ def agents_ask(decision_id: int, *, project_id: int, speak: Callable[[int], Endi
 
 def decision_roles(*, decision_id: int) -> dict[str, Any]:
     """The roles that are to answer an open decision or to vote, and whether nobody else is asked yet."""
-    decision = Decision.objects.get(pk=decision_id)
+    decision = Decision.objects.select_related("project").get(pk=decision_id)
     if decision.status != Decision.Status.OPEN or decision.needs_person:
         return {"roles": [], "pass_on": False}
-    personas = {persona.role: persona for persona in Persona.objects.defer("body")}
+    team = Persona.objects.for_organization(decision.project.organization_id)
+    personas = {persona.role: persona for persona in team.defer("body")}
     roles = roles_of(personas.values())
     if decision.voters:
         named = [role_resolve(voter, roles) for voter in decision.voters]
         return {"roles": list(dict.fromkeys(role for role in named if role)), "pass_on": False}
     wanted = role_resolve(decision.asked_of, roles) if not decision.escalated_to else None
-    for role in (wanted, DECIDER):
+    for role in (wanted, *superiors_of(decision.project_id, wanted or ""), DECIDER):
         if role and role in personas and may_decide(autonomy_of(personas[role]), decision):
             return {"roles": [role], "pass_on": True}
     return {"roles": [], "pass_on": True}

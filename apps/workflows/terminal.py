@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.utils import timezone
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from apps.events.models import Event
 from apps.workflows.progress import PHASES, Progress, Row
+from apps.workflows.terminal_weave import Threads
 
 SHAPES = {"open": "○", "working": "◔", "person": "◆", "failed": "✕", "done": "✔", "waiting": "◌"}
 COLORS = {
@@ -26,6 +28,7 @@ COLORS = {
 }
 TURNING = "◔◑◕●"
 TAIL = 6
+LEAST_LANES = 3
 
 
 def usd(microusd: int) -> str:
@@ -42,6 +45,7 @@ class LiveView:
     def __init__(self, console: Console, title: str) -> None:
         self.console, self.title = console, title
         self.tail: list[str] = []
+        self.threads = Threads()
         self.started = time.monotonic()
         # No refresh thread: the process may fork again to replace a dead worker.
         self.live = Live(console=console, auto_refresh=False, transient=True)
@@ -52,8 +56,12 @@ class LiveView:
 
     def __exit__(self, *_: object) -> None:
         self.live.stop()
+        for line in self.threads.picture(self.console.width):
+            self.console.print(line)
 
     def show(self, progress: Progress, events: Iterable[Event]) -> None:
+        events = list(events)
+        self.threads.take(events)
         self.tail = [*self.tail, *(line for event in events if (line := say(event)))][-TAIL:]
         self.live.update(self._picture(progress), refresh=True)
 
@@ -72,8 +80,16 @@ class LiveView:
         parts: list[Any] = [self._head(progress)]
         if progress.rows:
             parts.append(self._table(progress.rows))
+        parts += self._weave(len(progress.rows))
         parts += [Text(f"  {line}", style="dim", overflow="ellipsis", no_wrap=True) for line in self.tail]
         return Group(*parts)
+
+    def _weave(self, rows: int) -> list[Text]:
+        """As many threads as the table leaves room for; none where that is few."""
+        room = self.console.height - rows - TAIL - 8
+        if room < LEAST_LANES:
+            return []
+        return [Text(), *self.threads.picture(self.console.width, now=timezone.now(), most=room), Text()]
 
     def _head(self, progress: Progress) -> Table:
         grid = Table.grid(padding=(0, 2))
@@ -168,7 +184,9 @@ TELLERS: dict[str, Callable[[Event, str], str]] = {
     "bead.created": lambda event, key: f"○ {key} planned: {event.data['title']}",
     "plan.refused": lambda event, _: f"✕ plan sent back: {'; '.join(event.data['problems'][:3])}",
     "plan.held": lambda event, _: f"✔ plan holds: {event.data['stories']} stories",
-    "bead.assigned": lambda event, key: f"◔ {key} {event.data['title']} → {event.data['agent']}",
+    "bead.assigned": lambda event, key: (
+        f"◔ {key} {event.data['title']} → {event.data['agent'] or 'its workflow'}"
+    ),
     "turn.replied": lambda event, _: (
         f"✕ {event.actor}: reply not understood, asked again" if event.data.get("error") else ""
     ),

@@ -65,7 +65,7 @@ def audited(open_studio: Callable[..., Studio]) -> tuple[Studio, Journal]:
     """A bead that came to main without any attack, and what the model was asked."""
     studio = open_studio(playing)
     type(studio.project).objects.update(checks=[{"kind": "test", "name": "parts", "command": "true"}])
-    studio.bead("Part 1")
+    studio.bead("Part 1", acceptance=["It is there."])
     studio.run()
     asked = Counter({("work", "Part 1", number): 1 for number in range(4)} | {("review", "Part 1", 0): 1})
     return studio, Journal(asked)

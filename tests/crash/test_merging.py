@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.agents import merging
+from apps.agents import landing
 from apps.agents.models import Evidence
 from apps.beads.models import Bead
 from apps.engine import runner
@@ -57,7 +57,7 @@ def test_a_merge_whose_lease_ran_out_during_the_checks_does_not_move_main(
     studio = open_studio(noting)
     bead = studio.bead("Note")
     overtaken: list[int] = []
-    prove = merging._prove
+    prove = landing._verdict
 
     def slowly(*args: Any) -> Any:
         proof = prove(*args)
@@ -65,7 +65,7 @@ def test_a_merge_whose_lease_ran_out_during_the_checks_does_not_move_main(
             overtaken.append(Run.objects.filter(bead_id=bead.pk).update(fence=F("fence") + 1))
         return proof
 
-    monkeypatch.setattr(merging, "_prove", slowly)
+    monkeypatch.setattr(landing, "_verdict", slowly)
     studio.run()
     assert overtaken
     assert bead_commits(studio) == 0

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.weaves import GREETER, Installation, suite_passes
 from tests.providers.script_server import ScriptServer
+
+pytestmark = pytest.mark.slow
 
 PRD = str(GREETER / "prd.md")
 

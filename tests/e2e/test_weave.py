@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.weaves import GREETER, Installation, finish, git, suite_passes
 from tests.providers.script_server import ScriptServer
 
+pytestmark = pytest.mark.slow
+
 STORIES = ("Greet by name", "Greet from the command line", "Explain the greeter")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import redis
 
 from tests.providers.script_server import ScriptServer
+from tests.templates import postgres_copy, sqlite_copy
 
 ROOT = Path(__file__).resolve().parents[2]
 GREETER = Path(__file__).parent / "greeter"
@@ -124,37 +122,21 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def installation(data: Path, template: Path | None = None) -> Iterator[Installation]:
-    """A new Loom; on the services of DATABASE_URL and REDIS_URL where those are set.
-
-    `template` is a data directory whose SQLite database has its tables already, which saves seconds a test.
-    """
-    if template is not None:
-        shutil.copytree(template, data)
+def installation(data: Path) -> Iterator[Installation]:
+    """A new Loom with its tables; on the services of DATABASE_URL and REDIS_URL where those are set."""
     data.mkdir(parents=True, exist_ok=True)
     env = environment(data)
     with contextlib.ExitStack() as stack:
         if env.get("DATABASE_URL"):
-            env["DATABASE_URL"] = stack.enter_context(own_database(env["DATABASE_URL"], data))
+            env["DATABASE_URL"] = stack.enter_context(postgres_copy(env["DATABASE_URL"]))
+        else:
+            sqlite_copy(data / "loom.sqlite3")
         if env.get("REDIS_URL"):
             # Another number than the test run's own, so that nobody takes another's messages.
             server, _, number = env["REDIS_URL"].rpartition("/")
             env["REDIS_URL"] = f"{server}/{int(number or 0) + 1}"
             redis.Redis.from_url(env["REDIS_URL"]).flushdb()
         yield Installation(data, env)
-
-
-@contextlib.contextmanager
-def own_database(url: str, data: Path) -> Iterator[str]:
-    name = f"loom_e2e_{os.getpid()}_{abs(hash(str(data))) % 10**8}"
-    parts = urlsplit(url)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield urlunsplit(parts._replace(path=f"/{name}"))
-    finally:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 def suite_passes(repository: Path) -> bool:

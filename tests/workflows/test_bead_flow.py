@@ -209,7 +209,9 @@ def test_deleting_a_test_is_told_to_the_reviewer_and_kept_with_the_evidence(open
 
     assert "tests/test_calc.py: test file was deleted" in told[0]
     flags = [flag for row in bead.evidence.all() for flag in row.flags]
-    assert {"path": "tests/test_calc.py", "what": "test file was deleted"} in flags
+    assert ("tests/test_calc.py", "test-deleted", "warning") in {
+        (flag["path"], flag["rule"], flag["level"]) for flag in flags
+    }
 
 
 def test_a_question_is_answered_by_the_decision_maker_and_work_goes_on(open_studio: Open) -> None:

@@ -46,8 +46,17 @@ def test_every_tool_call_is_answered_once_and_history_only_grows(open_studio: Op
 
 
 def test_a_conversation_that_does_not_fit_is_shortened_but_keeps_its_task(open_studio: Open) -> None:
-    studio = open_studio(reading_a_lot)
-    studio.server.switches.max_bytes = 40_000
+    numbers = iter(range(9))
+
+    def model(kind: str, title: str, messages: Messages) -> Answer:
+        if kind != "work":
+            return reading_a_lot(kind, title, messages)
+        number = next(numbers)
+        path = f"notes/{number}.txt"
+        return [write(path, LONG), ("read_file", {"path": path})] if number < 8 else [done()]
+
+    studio = open_studio(model)
+    studio.server.switches.max_bytes = 60_000
     bead = studio.bead(description="Remember me: this is the task.")
 
     studio.run()
@@ -57,7 +66,7 @@ def test_a_conversation_that_does_not_fit_is_shortened_but_keeps_its_task(open_s
     assert session.compacted_to > 0
     shortened = work_requests(studio)[-1]
     assert "Remember me: this is the task." in shortened[1]["content"]
-    assert "characters left out to save room" in str(shortened)
+    assert "retold to save room" in shortened[1]["content"]
     assert studio.main_file("notes/0.txt") == LONG
 
 
@@ -96,7 +105,8 @@ def test_notes_messages_and_the_guide_of_the_repository_reach_later_sessions(ope
             ]
         told = messages[1]["content"]
         assert "Amounts are in cents." in told
-        assert "Edge: Try zero." in told
+        assert "Edge" in told
+        assert "Try zero." in told
         assert "Use tabs." in told
         return [write("b.txt", "b\n"), done()]
 

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from apps.accounts.services import organization_ensure
-from apps.agents.models import Agent, Message, Note, Persona, Session
+from apps.agents.lesson_models import Lesson
+from apps.agents.models import Agent, Message, Persona, Session
 from apps.agents.orchestration import Order, carry_out
 from apps.agents.persona_services import personas_sync
 from apps.agents.prompts import system_message
@@ -102,7 +103,7 @@ def test_wrong_syntax_is_told_with_line_column_and_form_and_nothing_of_it_is_don
     assert "line 6, column 11: INTERVAL is not valid; expected a duration" in heard[0]
     assert "`INTERVAL: 1h30m`" in heard[0]
     assert "line 1, column 1: this block is never closed" in heard[1]
-    assert not Note.objects.exists()
+    assert not Lesson.objects.exists()
 
 
 def test_activities_act_at_once_and_once(open_studio: Open) -> None:
@@ -118,7 +119,7 @@ def test_activities_act_at_once_and_once(open_studio: Open) -> None:
 
     assert "Passed." in heard[0]
     assert Message.objects.get().body == "END\nEND"
-    assert Note.objects.get().text == "Amounts are in cents."
+    assert Lesson.objects.get().text == "Amounts are in cents."
     assert Bead.objects.get(title="Later").type == "chore"
     assert "There is no activity 'fly'." in heard[1]
     assert "to_role: Field required" in heard[2]
@@ -335,7 +336,7 @@ def test_a_file_that_speaks_of_the_language_orders_nothing(open_studio: Open) ->
     reply = json.dumps({"actions": [{"type": "write_file", "path": "doc.md", "content": content}]})
     raw = reply.replace("\\n", "\n")  # as careless models write it
     studio, _ = studio_of(open_studio, reply, raw)
-    assert not Note.objects.exists()
+    assert not Lesson.objects.exists()
     assert studio.main_file("doc.md") == content
 
 

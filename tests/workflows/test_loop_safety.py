@@ -37,7 +37,7 @@ def test_nothing_but_the_answer_starts_a_stuck_bead_again(open_studio: Open) -> 
     Event.objects.update(created_at=timezone.now() - timedelta(hours=1))
     Run.objects.update(updated_at=timezone.now() - timedelta(hours=1))
     for _ in range(3):
-        assert dispatch_all() == dispatch(studio.project.pk) == 0
+        assert dispatch_all(timedelta()) == dispatch(studio.project.pk) == 0
         runner.sweep()
         bus.sweep()
         studio.run()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import yaml
 from django.core.management import CommandError, call_command
-from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
@@ -24,7 +23,7 @@ from apps.workflows.execution_services import graphs_pin
 from apps.workflows.graph_library import built_in, workflow_for, workflows_of
 from apps.workflows.models import WorkflowDefinition, WorkflowExecution, WorkflowHistory
 from apps.workflows.transfer import graph_yaml
-from tests.admin_battery import AdminBattery, page, superuser
+from tests.admin_pages import page, superuser
 from tests.workflows.test_graph_reading import MINIMAL, changed
 from tests.world import World, bead_add, client_of, world_build
 
@@ -261,19 +260,6 @@ def test_the_command_lists_shows_exports_and_imports(world: World, tmp_path: Pat
 
 
 # -- admin -----------------------------------------------------------------------------------------
-
-
-class TestPages(AdminBattery):
-    models: ClassVar[list[type[Model]]] = [WorkflowDefinition, WorkflowExecution]
-    history: ClassVar[list[type[Model]]] = [WorkflowExecution]
-
-    def grow(self, world: World) -> None:
-        for number in range(5):
-            walk_add(world, bead_add(world))
-            definition_create(organization=world.organization, given=changed(name=f"more-{number}"))
-
-    def may_be_deleted(self) -> set[type[Model]]:
-        return {WorkflowDefinition}
 
 
 def test_the_admin_saves_only_what_can_work(client: Client, world: World, superuser: User) -> None:

@@ -56,7 +56,8 @@ def work_turns(title: str) -> list[list[Step]]:
     ]
 
 
-REVIEW: list[list[Step]] = [[("submit_review", {"verdict": "approve", "comments": "Fine."})]]
+MET = [{"criterion": "It is there.", "met": True}]
+REVIEW: list[list[Step]] = [[("submit_review", {"verdict": "approve", "comments": "Fine.", "criteria": MET})]]
 
 
 def topic_of(messages: list[dict[str, Any]]) -> tuple[str, str]:

@@ -153,6 +153,7 @@ class Command(BaseCommand):
                 self._follow(project, supervisor, view, self.seen)
         except KeyboardInterrupt:
             self.console.print("Interrupted; the work in hand is kept.", highlight=False)
+            connections.close_all()  # a query may have been cut off between its question and its answer
             return INTERRUPTED
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave orphans

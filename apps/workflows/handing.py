@@ -1,0 +1,81 @@
+"""A bead given to somebody: to an agent, who begins at once, to a person, or back to dispatch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.agents.models import Agent
+from apps.beads.changing import bead_release
+from apps.beads.models import Bead
+from apps.beads.services import bead_claim, bead_reopen, bead_tell, bead_update, beads_announce
+from apps.core.errors import BadInput, Conflict
+from apps.engine.models import Run
+from apps.engine.services import run_cancel
+from apps.projects.models import Project
+from apps.workflows.dispatch import bead_start, readings_of
+
+
+def bead_give(*, bead: Bead, agent: Agent, actor: str) -> None:
+    """Start work on a ready bead with this agent; nothing happens if it has it already. Reads git."""
+    if _held_by(bead, agent.name):
+        return
+    if not Bead.objects.ready().filter(pk=bead.pk).exists():
+        raise Conflict(f"{bead.key} is not ready: it is {bead.status}, or waits for others.")
+    readings = readings_of(bead)
+    role = readings.begins[bead.pk].role
+    if agent.role != role:
+        raise BadInput(
+            f"{agent.name} is {agent.role}; work on {bead.key} begins with {role}.",
+            details={"field": "agent_id"},
+        )
+    with transaction.atomic():
+        Bead.objects.filter(pk=bead.pk).update(assigned_to=agent.name)
+        bead.assigned_to = agent.name
+        _, session = bead_start(bead=bead, readings=readings)
+        if session.agent_id != agent.pk:
+            raise Conflict(f"{agent.name} is {agent.status} and cannot begin now.", hint="Try again later.")
+        bead_tell(bead, "bead.given", actor=actor, agent=agent.name)
+
+
+def bead_take(*, bead: Bead, person: str) -> None:
+    """A person takes a ready bead: no agent will work on it until it is given back."""
+    if not _held_by(bead, person) and not bead_claim(bead=bead, agent=person):
+        raise Conflict(f"{bead.key} is not ready: it is {bead.status}, or waits for others.")
+
+
+def _held_by(bead: Bead, name: str) -> bool:
+    if bead.status != Bead.Status.IN_PROGRESS:
+        return False
+    if bead.assigned_to != name:
+        raise Conflict(f"{bead.key} is claimed by {bead.assigned_to or 'somebody else'}.")
+    return True
+
+
+@transaction.atomic
+def bead_redispatch(*, bead: Bead, reason: str, actor: str) -> bool:
+    """Have a bead worked on anew; False if the work under way ends first, which takes it a moment."""
+    Project.objects.locked(bead.project_id)
+    bead = Bead.objects.select_related("project").get(pk=bead.pk)
+    runs = Run.objects.unfinished().filter(bead_id=bead.pk, parent=None)
+    at_work = list(runs.filter(cancel_requested=False))
+    told: dict[str, Any] = {
+        "redispatch_requested": "true",
+        "redispatch_requested_at": timezone.now().isoformat(),
+        "redispatch_reason": reason,
+    }
+    bead_update(bead=bead, context={**bead.context, **told}, actor=actor)
+    bead_tell(bead, "bead.redispatched", actor=actor, reason=reason)
+    if bead.status == Bead.Status.IN_PROGRESS and at_work:
+        for run in at_work:
+            run_cancel(run_id=run.pk, actor=actor)  # what it leaves is taken back, then the bead is open
+        return False
+    if bead.status == Bead.Status.IN_PROGRESS:
+        bead_release(bead=bead, reason=reason, actor=actor)
+    elif bead.status == Bead.Status.OPEN:
+        beads_announce(bead_ids=[bead.pk])
+    else:
+        bead_reopen(bead=bead, reason=reason, actor=actor)
+    return True

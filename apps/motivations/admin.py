@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from apps.core.admin import HistoryAdmin, HistoryInline, actor_of, link_to, shown_json
 from apps.motivations.clocks import next_ring
@@ -29,7 +30,8 @@ class MotivationAdmin(HistoryAdmin):
     """Looked at and operated here; made and changed by API. Clocks can be moved on beat's own pages."""
 
     list_display = [
-        "name", "agent_role", "type", "condition", "status", "project", "last_triggered_at", "trigger_count",
+        "name", "agent_role", "type", "condition", "status", "project_link", "last_triggered_at",
+        "trigger_count",
     ]  # fmt: skip
     list_filter = ["status", "type", "condition", "agent_role", "is_built_in"]
     search_fields = ["name", "description", "agent_role", "project__name"]
@@ -42,6 +44,9 @@ class MotivationAdmin(HistoryAdmin):
         "wake_agent", "is_built_in", "last_triggered_at", "rests_until", "next_ring_shown", "clock_link",
         "trigger_count",
     ]  # fmt: skip
+
+    def view_on_site(self, obj: Motivation) -> str:
+        return reverse("motivations")
 
     @admin.display(description="parameters")
     def parameters_shown(self, motivation: Motivation) -> str:
@@ -96,7 +101,7 @@ class MotivationTriggerAdmin(HistoryAdmin):
         "motivation",
         "cause",
         "result",
-        "bead",
+        "bead_link",
         "agent_woken",
         "created_at",
         "triggered_at",
@@ -114,7 +119,3 @@ class MotivationTriggerAdmin(HistoryAdmin):
     @admin.display(description="data")
     def data_shown(self, trigger: MotivationTrigger) -> str:
         return shown_json(trigger.data)
-
-    @admin.display(description="bead")
-    def bead_link(self, trigger: MotivationTrigger) -> str:
-        return link_to(trigger.bead)

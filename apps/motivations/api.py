@@ -13,11 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import BareArrayPagination, TenantViewSet
-from apps.accounts.models import Organization
-from apps.accounts.permissions import READ, organizations_with
+from apps.accounts.api import TenantViewSet
+from apps.accounts.permissions import READ, rows_with
 from apps.agents.models import Agent
 from apps.core.api import query_number
+from apps.core.api_lists import Listing, flag, moment, numbers, rows_narrow, words
+from apps.core.api_pages import Envelope
 from apps.core.errors import BadInput
 from apps.motivations.clocks import next_ring
 from apps.motivations.defaults import defaults_register, organization_defaults
@@ -33,12 +34,10 @@ from apps.motivations.services import (
 )
 from apps.projects.models import Project
 
-YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 FIELDS = (
     "name", "description", "parameters", "cooldown_minutes", "priority", "create_bead", "bead_template",
     "wake_agent", "agent_role",
 )  # fmt: skip
-HISTORY, MOST_HISTORY = 50, 1000
 
 
 class MotivationBody(serializers.ModelSerializer[Motivation]):
@@ -80,49 +79,66 @@ class TriggerBody(serializers.ModelSerializer[MotivationTrigger]):
         return trigger.bead.key if trigger.bead is not None and made else None
 
 
-class EnvelopePagination(BareArrayPagination):
-    """The list in an object, as clients of the original expect it; the headers are the same."""
+class MotivationPages(Envelope):
+    name, counts_all = "motivations", True
 
-    def get_paginated_response(self, data: Any) -> Response:
-        response = super().get_paginated_response(data)
-        response.data = {"motivations": data, "count": self.count}
-        return response
+
+class HistoryPages(Envelope):
+    name, default_limit = "history", 50
+
+
+def _active(rows: QuerySet[Any], is_so: bool) -> QuerySet[Any]:
+    return rows.filter(status=Motivation.Status.ACTIVE if is_so else Motivation.Status.DISABLED)
+
+
+OF_MOTIVATIONS = Listing(
+    {
+        "type": words("type", choices=Motivation.Type.values),
+        "condition": words("condition"),
+        "status": words("status", choices=Motivation.Status.values),
+        "active": flag(_active),
+        "built_in": flag("is_built_in"),
+        "agent_role": words("agent_role"),
+        "agent_id": numbers("agent_id"),
+        "project_id": numbers("project_id"),
+    },
+    {
+        name: name
+        for name in ("name", "type", "status", "agent_role", "priority", "trigger_count", "created_at")
+    },
+    ("name", "description", "condition", "agent_role"),
+)
+OF_HISTORY = Listing(
+    {
+        "motivation_id": numbers("motivation_id"),
+        "project_id": numbers("motivation__project_id"),
+        "result": words(
+            "result", choices=[name for name in MotivationTrigger.Result.values if name != "pending"]
+        ),
+        "cause": words("cause", help="clock, event, sense or person"),
+        "since": moment("triggered_at__gte"),
+        "until": moment("triggered_at__lt"),
+    },
+    {"triggered_at": "triggered_at"},
+    ("motivation__name", "error"),
+)
 
 
 class MotivationViewSet(TenantViewSet):
+    list_is_object = True
     resource = "motivations"
     organization_path = "organization_id"
     serializer_class = MotivationBody
-    pagination_class = EnvelopePagination
+    pagination_class = MotivationPages
+    filters, orderings = OF_MOTIVATIONS.filters, OF_MOTIVATIONS.orderings
+    search_fields = OF_MOTIVATIONS.search_fields
+    listings = {"history": OF_HISTORY}
     lookup_value_regex = r"\d{1,18}"
 
     def get_queryset(self) -> QuerySet[Motivation]:
-        rows = Motivation.objects.for_user(self.request.user).select_related(
+        return Motivation.objects.for_user(self.request.user).select_related(
             "organization", "project", "agent", "clock__interval", "clock__crontab", "clock__clocked"
         )
-        return self._filtered(rows) if self.action in {"list", "roles"} else rows
-
-    def _filtered(self, rows: QuerySet[Motivation]) -> QuerySet[Motivation]:
-        asked = self.request.query_params
-        for name in ("type", "agent_role", "condition", "status"):
-            if asked.get(name):
-                rows = rows.filter(**{name: asked[name]})
-        if (project := query_number(self.request, "project_id")) is not None:
-            rows = rows.filter(project_id=project)
-        if (active := self._flag("active")) is not None:
-            wanted = Motivation.Status.ACTIVE if active else Motivation.Status.DISABLED
-            rows = rows.filter(status=wanted)
-        if (built_in := self._flag("built_in")) is not None:
-            rows = rows.filter(is_built_in=built_in)
-        return rows
-
-    def _flag(self, name: str) -> bool | None:
-        text = self.request.query_params.get(name, "").lower()
-        if not text:
-            return None
-        if text not in YES | NO:
-            raise BadInput(f"{name} must be true or false.", details={"field": name})
-        return text in YES
 
     def create(self, request: Request) -> Response:
         body = self.body
@@ -130,7 +146,7 @@ class MotivationViewSet(TenantViewSet):
             raise BadInput(f"{missing[0]} is required.", details={"field": missing[0]})
         project = self._project(body.get("project_id"))
         organization = project.organization if project else self.organization_get(body.get("organization"))
-        self.permission_check(organization.pk)
+        self.permission_check(organization.pk, project.pk if project else None)
         fields = {key: body[key] for key in FIELDS if body.get(key) is not None}
         motivation = motivation_create(
             organization=organization,
@@ -202,26 +218,24 @@ class MotivationViewSet(TenantViewSet):
         trigger = motivation_trigger(motivation=motivation, actor=str(request.user), data=data)
         return Response(TriggerBody(trigger).data)
 
-    @action(detail=False, methods=["get"])
+    @action(detail=False, methods=["get"], pagination_class=HistoryPages)
     def history(self, request: Request) -> Response:
-        """The newest triggers that were acted on; `motivation_id` narrows it."""
-        limit = query_number(request, "limit", default=HISTORY, least=1) or HISTORY
-        rows = MotivationTrigger.objects.filter(motivation__organization_id__in=self._readable())
+        """The newest triggers that were acted on."""
+        rows = MotivationTrigger.objects.for_user(request.user).filter(motivation__in=self._readable())
         rows = rows.exclude(result=MotivationTrigger.Result.PENDING).select_related("motivation", "bead")
-        if (about := query_number(request, "motivation_id")) is not None:
-            rows = rows.filter(motivation_id=about)
-        found = rows.order_by("-triggered_at", "-id")[: min(limit, MOST_HISTORY)]
-        return Response({"history": TriggerBody(found, many=True).data, "count": len(found)})
+        rows = rows.order_by("-triggered_at", "-id")
+        return self.listed(rows, lambda page: TriggerBody(page, many=True).data)
 
-    def _readable(self) -> Any:
+    def _readable(self) -> QuerySet[Any]:
         user: Any = self.request.user
-        if user.is_superuser:
-            return Organization.objects.values("pk")
-        return organizations_with(user, f"{self.resource}:{READ}")
+        rows = Motivation.objects.for_user(user)
+        return rows_with(user, f"{self.resource}:{READ}", rows, "organization_id").values("pk")
 
     @action(detail=False, methods=["get"])
     def idle(self, request: Request) -> Response:
-        projects = Project.objects.filter(organization_id__in=self._readable())
+        user: Any = request.user
+        projects = Project.objects.for_user(user)
+        projects = rows_with(user, f"{self.resource}:{READ}", projects, "organization_id")
         if (wanted := query_number(request, "project_id")) is not None:
             projects = projects.filter(pk=wanted)
         return Response(idle_report(projects, timezone.now()))
@@ -230,7 +244,8 @@ class MotivationViewSet(TenantViewSet):
     def roles(self, request: Request) -> Response:
         """The motivations of each role."""
         groups: dict[str, list[Any]] = defaultdict(list)
-        for motivation in self.filter_queryset(self.get_queryset()).order_by("agent_role", "name"):
+        rows = rows_narrow(request, self.filter_queryset(self.get_queryset()), OF_MOTIVATIONS.filters)
+        for motivation in rows.order_by("agent_role", "name"):
             groups[motivation.agent_role].append(MotivationBody(motivation).data)
         return Response({"roles": sorted(groups), "motivations": groups})
 
@@ -254,7 +269,7 @@ class MotivationViewSet(TenantViewSet):
         if not isinstance(data, dict):
             raise BadInput("data must be a JSON object.", details={"field": "data"})
         organization = project.organization if project else self.organization_get(body.get("organization"))
-        self.permission_check(organization.pk)
+        self.permission_check(organization.pk, project.pk if project else None)
         event_id = external_tell(
             organization=organization,
             kind=str(body.get("kind", "")),

@@ -28,6 +28,8 @@ def fields_check(
         settable = ", ".join(sorted({*CHECKS, "parameters", "agent"}))
         raise BadInput(f"{', '.join(refused)} of a motivation cannot be set.", hint=f"Use: {settable}.")
     checked = {key: CHECKS[key](value) if key in CHECKS else value for key, value in fields.items()}
+    if checked.get("agent_role"):
+        checked["agent_role"] = _role_of(organization, checked["agent_role"])
     if "parameters" in fields:
         checked["parameters"] = parameters_check(condition, storable(fields["parameters"]))
     agent: Agent | None = fields.get("agent")
@@ -90,9 +92,11 @@ def _template(value: Any) -> dict[str, Any]:
 
 
 def _role(value: Any) -> str:
-    if value in {"", None}:
-        return ""
-    name, roles = _line("agent_role", 60)(value), roles_of(Persona.objects.all())
+    return "" if value in {"", None} else _line("agent_role", 60)(value)
+
+
+def _role_of(organization: Organization, name: str) -> str:
+    roles = roles_of(Persona.objects.for_organization(organization.pk))
     found = role_resolve(name, roles)
     if found is None and roles:  # without any, the personas are not loaded yet
         raise BadInput(f"There is no role {name!r}.", hint="Use one of: " + ", ".join(sorted(roles)) + ".")

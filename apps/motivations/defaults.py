@@ -156,7 +156,7 @@ def defaults_register(*, project: Project, roles: bool = False, actor: str = "lo
     row = Project.objects.locked(project.pk)  # who registers at the same time finds them registered
     wanted = (*(ROLE_SET if roles else ()), *(PERPETUAL_SET if row.is_perpetual else ()))
     known = set(Motivation.objects.filter(project=row).values_list("name", flat=True))
-    roles_known = roles_of(Persona.objects.all())
+    roles_known = roles_of(Persona.objects.for_organization(row.organization_id))
     missing = [
         one for one in wanted if one.name not in known and (not roles_known or one.role in roles_known)
     ]

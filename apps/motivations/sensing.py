@@ -54,7 +54,9 @@ def last_activity(projects: QuerySet[Project]) -> datetime | None:
 def is_busy(projects: QuerySet[Project]) -> bool:
     return (
         Agent.objects.filter(project__in=projects, status__in=BUSY).exists()
-        or Session.objects.filter(project__in=projects, status=Session.Status.OPEN).exists()
+        or Session.objects.filter(project__in=projects, status=Session.Status.OPEN)
+        .exclude(kind=Session.Kind.PAIR)
+        .exists()
     )
 
 

@@ -9,9 +9,9 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.motivations.firing import motivation_trigger
-from apps.motivations.models import Motivation, MotivationTrigger
+from apps.motivations.models import Motivation
 from apps.motivations.services import motivation_create
-from tests.admin_battery import AdminBattery, page, superuser  # noqa: F401 - a fixture
+from tests.admin_pages import page, superuser  # noqa: F401 - a fixture
 from tests.world import World, world_build
 
 
@@ -26,21 +26,6 @@ def motivate(world: World) -> Motivation:
     )
     motivation_trigger(motivation=motivation, actor="ann")
     return motivation
-
-
-class TestMotivationPages(AdminBattery):
-    models = [Motivation, MotivationTrigger]
-    history = [Motivation, MotivationTrigger]
-
-    @pytest.fixture
-    def world(self, db: None) -> World:
-        world = world_build("acme")
-        motivate(world)
-        return world
-
-    def grow(self, world: World) -> None:
-        for _ in range(3):
-            motivate(world)
 
 
 @pytest.mark.django_db

@@ -1,0 +1,361 @@
+"""A person and an agent at work on one bead, over HTTP, with a scripted model behind a socket."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from django.utils import timezone
+
+from apps.accounts.key_services import key_create
+from apps.accounts.models import Membership, User
+from apps.accounts.services import organization_ensure
+from apps.agents.acting import Acting
+from apps.agents.models import Agent, Claim, Session
+from apps.beads.models import Bead
+from apps.engine import runner
+from apps.engine.models import Run
+from apps.events.models import Event
+from apps.pairing.models import Exchange, Piece
+from apps.providers.models import Call
+from apps.providers.services import budget_set
+from apps.workflows.dispatch import dispatch
+from tests.api.clients import person
+from tests.pairing.conftest import Killed, Messages, Room, pair, talking, until, viewer_of, words
+from tests.workflows.studio import APPROVE, CALC, Answer, last, replies, write
+
+SUBTRACT = CALC + "\n\ndef sub(a, b):\n    return a - b\n"
+LONG = "One word after the other, and so it goes on. " * 40
+
+
+def newest() -> Exchange:
+    return Exchange.objects.order_by("-id")[0]
+
+
+def test_an_answer_is_streamed_as_it_is_spoken_and_the_conversation_goes_on(
+    room: Room, ann: httpx.Client
+) -> None:
+    room.says = lambda messages: f"You said {last(messages)}. {LONG}"
+    room.studio.server.switches.chunk_delay = 0.002
+    events = pair(ann, room, "alpha")
+    kinds = [kind for kind, _, _ in events]
+    assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("connected", "done", {"chunk"})
+    assert kinds.count("chunk") > 2
+    assert words(events).startswith("You said alpha. One word")
+    assert words(events).endswith("so it goes on. ")
+    hello, end = events[0][2], events[-1][2]
+    assert (hello["agent_name"], hello["message_count"]) == (room.agent.name, 1)
+    call = Call.objects.get(session_id=int(hello["session_id"]))
+    assert end["tokens_used"] == call.prompt_tokens + call.completion_tokens
+    assert (end["status"], call.status, call.bead_id) == ("done", "settled", room.bead.pk)
+    assert call.user_id == User.objects.get(username="ann").pk
+    again = pair(ann, room, "beta")
+    assert again[0][2] | {"exchange_id": ""} == hello | {"message_count": 2, "exchange_id": ""}
+    said = [message["content"] for message in room.asked[-1] if message["role"] == "user"]
+    assert said[1:] == ["alpha", "beta"]
+    context = ann.get(f"beads/{room.bead.key}/conversation").json()
+    assert set(context) == {
+        "session_id", "bead_id", "project_id", "messages", "created_at", "updated_at", "expires_at",
+        "token_count", "metadata", "entity_metadata",
+    }  # fmt: skip
+    spoken = [(one["role"], one["content"][:14]) for one in context["messages"]][2:]
+    assert spoken == [
+        ("user", "alpha"), ("assistant", "You said alpha"), ("user", "beta"), ("assistant", "You said beta."),
+    ]  # fmt: skip
+    assert Agent.objects.get(pk=room.agent.pk).status == "idle"  # talking is not its work
+
+
+def test_what_was_made_is_claimed_verified_reviewed_and_merged(room: Room, ann: httpx.Client) -> None:
+    def says(messages: Messages) -> Answer:
+        if str(messages[1]["content"]).startswith("# Task: review"):
+            return APPROVE
+        return "Done: sub() is there." if replies(messages) else [write("calc/__init__.py", SUBTRACT)]
+
+    room.says = says
+    events = pair(ann, room, "Add sub().")
+    actions = next(data for kind, _, data in events if kind == "actions")
+    assert actions["actions"][0]["type"] == "write_file"
+    assert actions["results"][0]["ok"] is True
+    assert words(events) == "Done: sub() is there."
+    session_id = events[0][2]["session_id"]
+    assert "def sub" not in room.studio.main_file("calc/__init__.py")
+    claimed = ann.post(f"pair/{session_id}/claim", json={"summary": "sub()"})
+    assert claimed.status_code == 202, claimed.text
+    until(lambda: Bead.objects.get(pk=room.bead.pk).status == "closed", "the merge")
+    assert "def sub" in room.studio.main_file("calc/__init__.py")
+    claim = Claim.objects.get(bead=room.bead)
+    assert (claim.summary, claim.evidence.filter(passed=True).count()) == ("sub()", 2)
+    assert ann.post(f"pair/{session_id}/claim", json={}).status_code == 409
+    assert pair(ann, room, "More?")[0][2]["session_id"] != session_id
+
+
+def test_the_agent_may_do_what_the_person_may_and_no_more(room: Room, ann: httpx.Client) -> None:
+    room.says = lambda messages: (
+        [write("calc/__init__.py", "evil")] if replies(messages) % 2 == 0 else str(messages[-1]["content"])
+    )
+    organization = room.studio.organization
+    keeper = User.objects.get(username="ann")
+    scopes = ["conversations:*", "projects:read", "agents:read", "beads:read"]
+    _, secret = key_create(user=keeper, organization=organization, name="talk", scopes=scopes)
+    with httpx.Client(base_url=ann.base_url, headers={"X-API-Key": secret}, trust_env=False) as talker:
+        events = pair(talker, room)
+    assert "write_file is not open to you here" in words(events)
+    assert not Session.objects.get(kind="pair").head_commit
+    tools = room.studio.server.requests[-1].body["tools"]
+    assert "write_file" not in [tool["function"]["name"] for tool in tools]
+    pair(ann, room)  # the same conversation, with more rights
+    assert Session.objects.get(kind="pair").head_commit
+    with room.client(viewer_of(organization)) as viewer:
+        assert viewer.post("pair", json=room.body()).status_code == 403
+        session_id = Session.objects.get(kind="pair").pk
+        assert viewer.get(f"pair/{session_id}").json()["status"] == "done"
+        for action in ("stop", "claim"):
+            assert viewer.post(f"pair/{session_id}/{action}", json={}).status_code == 403
+
+
+def test_one_who_loses_the_right_in_the_middle_is_not_answered(room: Room, ann: httpx.Client) -> None:
+    def says(messages: Messages) -> Answer:
+        Membership.objects.filter(user__username="ann").update(role="viewer")
+        return [("read_file", {"path": "calc/__init__.py"})]
+
+    room.says = says
+    events = pair(ann, room)
+    assert [kind for kind, _, _ in events][-2:] == ["error", "done"]
+    assert "any more" in events[-2][2]["error"]
+    assert newest().status == "failed"
+
+
+def test_others_find_nothing(room: Room, ann: httpx.Client) -> None:
+    session_id = pair(ann, room)[0][2]["session_id"]
+    eve = person("eve", organization_ensure(name="others"))
+    with room.client(eve) as other:
+        assert other.post("pair", json=room.body()).status_code == 404
+        for at in (f"pair/{session_id}", f"pair/{session_id}/stream", f"conversations/{session_id}",
+                   f"beads/{room.bead.key}/conversation"):  # fmt: skip
+            assert other.get(at).status_code == 404, at
+        for at in ("pair/{}/stop", "pair/{}/claim", "conversations/{}/reset"):
+            assert other.post(at.format(session_id), json={}).status_code == 404, at
+        assert other.delete(f"conversations/{session_id}").status_code in {403, 404}
+        assert other.get(f"conversations?project_id={room.studio.project.pk}").json()["conversations"] == []
+    with room.client() as nobody:
+        assert nobody.post("pair", json=room.body()).status_code == 401
+        assert nobody.get(f"pair/{session_id}/stream").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400), ({"agent_id": "x", "bead_id": "y", "message": "z"}, 404), ({"message": ""}, 400),
+        ({"message": "   "}, 400), ({"message": 7, "agent_id": {}}, 400), ({"agent_id": "9" * 30}, 404),
+        ({"bead_id": "nope-1"}, 404), ({"message": "x" * 100_001}, 400), ({"message": "a\x00b"}, 202),
+        ({"message": None}, 400), ({"stream": "perhaps"}, 400),
+    ],
+)  # fmt: skip
+def test_garbage_is_refused(room: Room, ann: httpx.Client, body: dict[str, object], status: int) -> None:
+    whole = {**room.body(stream=False), **body} if body else {}
+    assert ann.post("pair", json=whole).status_code == status
+    assert ann.post("pair", content=b"[1, 2").status_code == 400
+
+
+def test_the_stop_button_ends_the_answer_at_once_and_settles_its_cost(room: Room, ann: httpx.Client) -> None:
+    room.says = lambda messages: LONG
+    room.studio.server.switches.chunk_delay = 0.2  # on a busy machine, too, it is stopped in the middle
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        session_id = next(events)[2]["session_id"]
+        assert next(events)[0] == "chunk"
+        assert ann.post("pair", json=room.body("Quick!")).status_code == 409
+        stopped = ann.post(f"pair/{session_id}/stop").json()
+        assert (stopped["status"], stopped["ended_at"] is not None) == ("stopped", True)
+        rest = list(events)
+    assert (rest[-1][0], rest[-1][2]["status"]) == ("done", "stopped")
+    call = until(lambda: Call.objects.exclude(status="reserved").first(), "the settlement")
+    assert call.cost_microusd > 0
+    assert call.cost_microusd < call.reserved_microusd  # not the worst case
+    until(lambda: Run.objects.get(pk=newest().run_id or 0).status == "canceled", "the end of the run")
+    assert not Session.objects.get(pk=session_id).turn_count
+    room.says = lambda messages: "Yes?"
+    room.studio.server.switches.chunk_delay = 0
+    assert words(pair(ann, room, "Still there?")) == "Yes?"
+    said = [message["content"] for message in room.asked[-1] if message["role"] == "user"]
+    assert said[1:] == ["Hi", "Still there?"]
+
+
+@pytest.mark.parametrize("silence", ["hang", "stall"])
+def test_the_stop_button_ends_a_call_whose_model_says_nothing(
+    room: Room, ann: httpx.Client, silence: str
+) -> None:
+    room.says = lambda messages: LONG
+    room.studio.server.fail_next(silence)
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        session_id = next(events)[2]["session_id"]
+        until(lambda: room.studio.server.counters.failures, "the call")
+        ann.post(f"pair/{session_id}/stop")
+        assert list(events)[-1][2]["status"] == "stopped"
+    until(lambda: Run.objects.get(pk=newest().run_id or 0).status == "canceled", "the end of the run")
+    assert not Call.objects.filter(status="reserved").exists()
+    assert words(pair(ann, room, "Still there?")) == LONG
+
+
+def test_a_bead_that_a_person_pairs_on_is_not_given_to_anybody_else(room: Room, ann: httpx.Client) -> None:
+    pair(ann, room)
+    Bead.objects.filter(pk=room.bead.pk).update(status="open")
+    assert dispatch(room.studio.project.pk) == 0
+    Session.objects.filter(kind="pair").update(updated_at=timezone.now() - timedelta(hours=2))
+    assert dispatch(room.studio.project.pk) == 1
+    assert Bead.objects.get(pk=room.bead.pk).status == "in_progress"
+
+
+def test_who_leaves_stops_the_answer_unless_they_come_back(room: Room, ann: httpx.Client) -> None:
+    room.says = lambda messages: LONG
+    room.studio.server.switches.chunk_delay = 0.02
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        session_id = next(events)[2]["session_id"]
+        _, seen, _ = next(events)
+    with talking(ann, "GET", f"pair/{session_id}/stream", headers={"Last-Event-ID": seen}) as events:
+        assert next(events)[0] == "connected"
+        again = list(events)
+    assert int(again[0][1]) == int(seen) + 1  # goes on where it was cut
+    assert again[-1][2]["status"] == "done"
+    room.studio.server.switches.chunk_delay = 0.1
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        next(events)
+        next(events)
+    until(lambda: newest().status == "stopped", "the stop")
+    whole = [piece.data["text"] for piece in Piece.objects.filter(kind="chunk").order_by("id")]
+    assert len("".join(whole)) < len(LONG)
+
+
+def test_a_worker_that_dies_in_the_middle_is_followed_by_another(
+    room: Room, ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies after the reply was paid: that reply is acted on, not asked for again."""
+    read = ("read_file", {"path": "calc/__init__.py"})
+    room.says = lambda messages: "Read it." if replies(messages) else [read]
+    real = Acting.run
+
+    def die(self: Acting) -> None:
+        monkeypatch.setattr(Acting, "run", real)
+        raise Killed
+
+    monkeypatch.setattr(Acting, "run", die)
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        next(events)
+        until(lambda: not room.worker.is_alive(), "the death")
+        held = Run.objects.filter(pk=newest().run_id or 0, status="running")
+        assert held.update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
+        runner.sweep()
+        room.worker_start()
+        rest = list(events)
+    assert [kind for kind, _, _ in rest if kind != "reset"] == ["actions", "chunk", "done"]
+    assert (newest().answer, len(room.asked)) == ("Read it.", 2)
+
+
+def test_a_model_that_fails_says_why_and_may_be_asked_again(room: Room, ann: httpx.Client) -> None:
+    room.studio.server.fail_next("400", times=1, body="no such thing")
+    events = pair(ann, room, "first")
+    assert [kind for kind, _, _ in events] == ["connected", "error", "done"]
+    assert "no such thing" in events[1][2]["error"]
+    assert words(pair(ann, room, "second")) == "Hello."
+    said = [message["content"] for message in room.asked[-1] if message["role"] == "user"]
+    assert said[1:] == ["first", "second"]
+
+
+def test_budgets_hold(room: Room, ann: httpx.Client) -> None:
+    project = room.studio.project
+    budget_set(
+        organization_id=project.organization_id, scope="project", scope_id=project.pk, limit_usd="0.000001"
+    )
+    events = pair(ann, room)
+    assert (events[1][0], events[1][2]["code"]) == ("error", "budget_exceeded")
+    assert not Call.objects.exclude(status="reserved").exists()
+    answer = ann.post("chat/completions", json={"project_id": project.pk, "messages": CHAT})
+    assert (answer.status_code, answer.json()["code"]) == (402, "budget_exceeded")
+
+
+# -- chat ------------------------------------------------------------------------------------------
+
+CHAT = [{"role": "user", "content": "Hi"}, {"role": "user", "content": "# Task: chat\nTitle: x"}]
+
+
+def test_a_chat_completion_has_the_shape_that_openai_gives(room: Room, ann: httpx.Client) -> None:
+    room.says = lambda messages: '{"actions": [{"type": "delete_file", "path": "calc/__init__.py"}]}'
+    body = {"project_id": room.studio.project.pk, "messages": CHAT, "temperature": 0.5, "max_tokens": 50}
+    answer = ann.post("chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert set(told) == {"id", "object", "created", "model", "choices", "usage"}
+    assert (told["object"], told["model"]) == ("chat.completion", "script")
+    assert told["choices"][0]["message"]["content"].startswith('{"actions"')  # spoken, not done
+    assert told["usage"]["total_tokens"] == sum(
+        told["usage"][name] for name in ("prompt_tokens", "completion_tokens")
+    )
+    sent = room.studio.server.requests[-1].body
+    assert (sent["temperature"], sent["max_tokens"], sent.get("tools")) == (0.5, 50, None)
+    assert Call.objects.get().purpose == "chat"
+    assert Call.objects.get().user_id == User.objects.get(username="ann").pk
+    as_agent = {**body, "agent_id": str(room.agent.pk), "messages": CHAT[1:]}
+    with talking(ann, "POST", "chat/completions/stream", json=as_agent) as events:
+        streamed = list(events)
+    assert [kind for kind, _, _ in streamed][0 :: len(streamed) - 1] == ["connected", "done"]
+    assert words(streamed) == told["choices"][0]["message"]["content"]
+    assert "Engineering manager" in room.asked[-1][0]["content"]
+    with talking(ann, "POST", "chat/completions?stream=true", json=body) as events:
+        assert words(list(events)) == words(streamed)
+    assert Event.objects.filter(kind="conversation.answered", data__status="done").count() == 3
+
+
+def test_who_may_chat_with_which_model(room: Room, ann: httpx.Client) -> None:
+    project_id = room.studio.project.pk
+    for body, status in (
+        ({"messages": []}, 400), ({"messages": [{"role": "god", "content": "x"}]}, 400), ({}, 400),
+        ({"messages": [{"role": "user", "content": 7}]}, 400),
+        ({"messages": CHAT, "provider_id": 10**9}, 404),
+        ({"messages": CHAT, "model": "gpt-99"}, 404), ({"messages": CHAT, "project_id": 10**9}, 404),
+        ({"messages": CHAT, "bead_id": "no-1"}, 404), ({"messages": CHAT, "temperature": 9}, 400),
+    ):  # fmt: skip
+        for at in ("chat/completions", "chat/completions/stream"):
+            assert ann.post(at, json=body).status_code == status, (at, body)
+    good = {"messages": CHAT, "model": "script", "project_id": project_id}
+    assert ann.post("chat/completions", json=good).status_code == 200
+    room.studio.server.fail_next("401", times=3)
+    assert ann.post("chat/completions", json=good).status_code == 502
+    with room.client(viewer_of(room.studio.organization)) as viewer:
+        assert viewer.post("chat/completions", json=good).status_code == 403
+    with room.client(person("eve", organization_ensure(name="others"))) as other:
+        assert other.post("chat/completions", json=good).status_code == 404
+    with room.client() as nobody:
+        assert nobody.post("chat/completions", json=good).status_code == 401
+
+
+# -- conversations ---------------------------------------------------------------------------------
+
+
+def test_conversations_are_listed_read_reset_and_deleted(room: Room, ann: httpx.Client) -> None:
+    session_id = pair(ann, room, "alpha")[0][2]["session_id"]
+    project_id = room.studio.project.pk
+    listed = ann.get(f"conversations?project_id={project_id}&limit=5").json()
+    assert (listed["project_id"], listed["limit"]) == (str(project_id), 5)
+    assert [one["session_id"] for one in listed["conversations"]] == [session_id]
+    assert ann.get("conversations").status_code == 400
+    for limit in ("0", "1001", "x"):
+        assert ann.get(f"conversations?project_id={project_id}&limit={limit}").status_code == 400
+    one = ann.get(f"conversations/{session_id}").json()
+    assert [message["role"] for message in one["messages"]] == ["system", "user", "user", "assistant"]
+    answer = ann.post(f"conversations/{session_id}/reset", json={"keep_system_message": True})
+    assert answer.json() == {
+        "message": "Conversation reset", "session_id": session_id, "keep_system_message": True,
+    }  # fmt: skip
+    assert len(ann.get(f"conversations/{session_id}").json()["messages"]) == 2
+    assert pair(ann, room, "beta")[0][2]["session_id"] == session_id
+    said = [message["content"] for message in room.asked[-1] if message["role"] == "user"]
+    assert said[1:] == ["beta"]
+    with room.client(person("root", room.studio.organization, "admin")) as admin:
+        assert ann.delete(f"conversations/{session_id}").status_code == 403
+        assert admin.delete(f"conversations/{session_id}").json()["session_id"] == session_id
+        assert admin.get(f"conversations/{session_id}").status_code == 404
+        work = Session.objects.create(
+            project=room.studio.project, bead=room.bead, agent=room.agent, kind="work", origin="w"
+        )
+        assert admin.delete(f"conversations/{work.pk}").status_code == 409
+        assert admin.post(f"conversations/{work.pk}/reset", json={}).status_code == 409

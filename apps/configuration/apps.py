@@ -1,0 +1,9 @@
+"""App configuration."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConfigurationConfig(AppConfig):
+    name = "apps.configuration"

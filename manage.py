@@ -8,6 +8,10 @@ import sys
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["loom"]:
+        from apps.core.terminal import main as loom  # needs no Django, and is there at once
+
+        sys.exit(loom(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loom_site.settings")
     from django.core.management import execute_from_command_line
 

@@ -1,0 +1,144 @@
+"""The schema tells the truth: it validates, and no answer to generated requests contradicts it.
+
+`make fuzz` tries many more: LOOM_FUZZ says how many examples of each operation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.management import call_command
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.test import Client
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft4Validator  # type: ignore[import-untyped]
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from apps.accounts.models import Role
+from apps.core.api_schema import KeptGenerator
+from tests.api.clients import client_of
+from tests.world import World, world_build
+
+EXAMPLES = int(os.environ.get("LOOM_FUZZ", "25"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# Streams have no end; who logs out, or changes the password, is not let in again; calls to models cost.
+LEFT_OUT = (
+    "/stream",
+    "/auth/",
+    "/chat/completions",
+    "/pair",
+    "/negotiate",
+    "/models",
+    "/test",
+    "/repl",
+    "/execute",
+)
+OPEN = ("/auth/login", "/auth/refresh", "/auth/invitations/register", "/webhooks/github")
+
+
+def operations() -> list[Any]:
+    schema = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
+    found: list[Any] = [one.ok() for one in schema.get_all_operations()]  # type: ignore[union-attr]
+    return [one for one in found if not one.path.endswith(LEFT_OUT) and "/auth/" not in one.path]
+
+
+OPERATIONS = operations()
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return world_build("ours", rows=1)
+
+
+@pytest.fixture(autouse=True)
+def kept_connection() -> Iterator[None]:
+    """The transaction of the test outlives the requests."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def cookie(world: World) -> str:
+    client: Client = client_of("ann", world.organization, Role.ADMIN)
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+
+
+def test_the_schema_is_valid_and_says_something_of_every_view(tmp_path: Any) -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yaml"))
+
+
+def plain(schema: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema has it."""
+    if isinstance(schema, list):
+        return [plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: plain(one) for name, one in schema.items()}
+    return {"anyOf": [made, {"type": "null"}]} if made.pop("nullable", False) is True else made
+
+
+def example_of(content: dict[str, Any]) -> Any:
+    if "example" in content:
+        return content["example"]
+    return next(iter(content["examples"].values()))["value"]
+
+
+def test_whatever_the_schema_knows_has_an_example_that_is_as_it_says() -> None:
+    make: Any = KeptGenerator
+    told = plain(make().get_schema(public=True))
+    for address, methods in told["paths"].items():
+        for method, operation in methods.items():
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for content in (body.get("content", {}).get("application/json", {}) for body in bodies):
+                if content.get("schema"):
+                    whole = {**content["schema"], "components": told["components"]}
+                    errors = Draft4Validator(whole).iter_errors(example_of(content))
+                    assert [error.message for error in errors] == [], f"{method} {address}"
+            # Only who logs in, registers, or signs what they send, comes without any of our credentials.
+            assert ("security" not in operation) == address.endswith(OPEN), f"{method} {address}"
+    tags = {tag for path in told["paths"].values() for one in path.values() for tag in one["tags"]}
+    assert tags == {tag["name"] for tag in told["tags"]}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[one.label for one in OPERATIONS])
+@pytest.mark.usefixtures("nobody_reacts")
+def test_no_answer_contradicts_the_schema(operation: Any, world: World, cookie: str) -> None:
+    known = {"id": world.project.pk, "pk": world.project.pk, "key": world.beads[0].key}
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def play(case: Any) -> None:
+        if len(str(case.path_parameters)) % 2:  # half of them are about something that is there
+            case.path_parameters = {name: known.get(name, 1) for name in case.path_parameters or {}}
+        response = case.call(headers={"Cookie": cookie})
+        case.validate_response(response, checks=CHECKS)
+
+    play()

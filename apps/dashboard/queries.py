@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Case, Count, F, Q, Sum, Value, When, Window
+from django.db.models import Case, Count, F, Max, Q, Sum, Value, When, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from apps.accounts.permissions import organizations_with
+from apps.activity.models import Notification
+from apps.agents.forecast import held_beads
 from apps.agents.models import Agent, Evidence, Review, Session
 from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.decisions.forms import AnswerForm
@@ -22,12 +24,10 @@ from apps.projects.models import Project, Requirement
 from apps.providers.models import Budget, Call, Provider
 from apps.workflows.prd_flow import run_key
 from apps.workflows.progress import state_of
-from apps.workflows.terminal import SHAPES, TELLERS, say
 
 PROJECTS = 12
 BEADS_PER_PROJECT = 12
 DECISIONS = 20
-EVENTS = 18
 PROOF_ROWS = 1000
 
 PHASES = {
@@ -37,9 +37,6 @@ PHASES = {
     "building": "building",
     "delivering": "delivering",
 }
-# The beads themselves stand beside the events, and replies are too many.
-TOLD = set(TELLERS) - {"bead.created", "turn.replied"}
-STATE_OF_SHAPE = {shape: state for state, shape in SHAPES.items()}
 ATTENTION = Case(
     When(status=Bead.Status.BLOCKED, then=Value(0)),
     When(status=Bead.Status.IN_PROGRESS, then=Value(1)),
@@ -97,14 +94,6 @@ class Proof:
     line: BeadLine
     evidence: list[Evidence]
     reviews: list[Review]
-
-
-@dataclass(frozen=True)
-class EventLine:
-    event: Event
-    state: str
-    text: str
-    project: str
 
 
 def newest_event(user: Any) -> int:
@@ -237,6 +226,7 @@ def add_bead_lines(cards: list[ProjectCard]) -> None:
 def bead_lines(beads: list[Bead]) -> list[BeadLine]:
     ids = [bead.pk for bead in beads]
     blockers = _open_blockers(ids)
+    held = held_beads(beads)
     agents = {agent.current_bead_id: agent for agent in Agent.objects.filter(current_bead__in=ids)}
     asked = {row.bead_id: row for row in Decision.objects.open().filter(bead__in=ids).order_by("-id")}
     spent = {
@@ -249,6 +239,8 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
     lines = []
     for bead in beads:
         state, words = _bead_state(bead, blockers[bead.pk], asked.get(bead.pk))
+        if bead.pk in held and not blockers[bead.pk]:
+            state, words = "waiting", held[bead.pk]
         agent, used = agents.get(bead.pk), spent.get(bead.pk, {})
         lines.append(
             BeadLine(
@@ -341,20 +333,16 @@ def organizations_answered_by(user: Any) -> set[int]:
     return set(organizations_with(user, "decisions:write"))
 
 
-def event_lines(user: Any, project: Project | None = None) -> list[EventLine]:
-    """The last events worth telling, newest first."""
-    events = Event.objects.for_user(user).filter(kind__in=TOLD)
-    if project is not None:
-        events = events.filter(project_id=project.pk)
-    newest = list(events.order_by("-id")[:EVENTS])
-    names = dict(
-        Project.objects.filter(pk__in={event.project_id for event in newest}).values_list("pk", "name")
-    )
-    lines = []
-    for event in newest:
-        if text := say(event):
-            state = STATE_OF_SHAPE.get(text[0], "waiting")
-            told = text.lstrip("".join(SHAPES.values()) + "─ ")
-            project_name = names.get(event.project_id or 0, "")
-            lines.append(EventLine(event, state, PHASES.get(told, told), project_name))
-    return lines
+def waiting_count(user: Any) -> int:
+    """How many open decisions wait for a person."""
+    return Decision.objects.for_user(user).open().filter(needs_person=True).count()
+
+
+def proof_lines(project: Project, count: int) -> list[BeadLine]:
+    """The beads that were claimed last."""
+    newest = Bead.objects.filter(project=project, claims__isnull=False).annotate(last=Max("claims__id"))
+    return bead_lines(list(newest.defer("description", "draft").order_by("-last")[:count]))
+
+
+def unread_count(user: Any) -> int:
+    return int(Notification.objects.for_user(user).filter(status=Notification.Status.UNREAD).count())

@@ -163,6 +163,9 @@ def test_the_last_events_are_told_newest_first(reader: Client, world: World) -> 
 def test_an_empty_installation_tells_the_first_step(client: Client, db: None) -> None:
     client.force_login(User.objects.create_superuser(username="admin", email=""))
     html = read(client)
+    assert "Weave the sample" in html
+    assert "/models/new/" in html
+    assert "/projects/new/" in html
     assert "make weave PRD=path/to/your-prd.md" in html
     assert "LOOM_PROVIDER_URL" in html
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
+
+from apps.agents.results import counts_text
+from apps.dashboard.markdown import plain as plainly
+from apps.dashboard.markdown import rendered
+from apps.dashboard.queries_board import MOVES
 
 register = template.Library()
 
@@ -20,6 +28,30 @@ SHAPES = {
     "person": ("need", "needs", "needs you"),
     "failed": ("fail", "fail", "failed"),
     "done": ("done", "done", "done"),
+}
+
+
+PRETTY_CHARS = 2000
+MENU = "".join(
+    f'<button class="item" name="to" value="{to}" formaction="{{0}}">Move to {name}</button>'
+    for to, name in MOVES.items()
+)
+ACRONYMS = {"ceo", "cfo", "cto", "qa", "ui", "ux"}
+AGENT_STATES = {
+    "working": "working",
+    "deciding": "working",
+    "blocked": "person",
+    "paused": "waiting",
+    "stopped": "waiting",
+}
+RUN_STATES = {
+    "ready": "open",
+    "running": "working",
+    "waiting": "waiting",
+    "paused": "waiting",
+    "done": "done",
+    "failed": "failed",
+    "canceled": "waiting",
 }
 
 
@@ -69,5 +101,198 @@ def short(commit: str) -> str:
 @register.filter
 def told(counts: dict[str, Any]) -> str:
     """What a check counted, in words."""
-    words = ("passed", "failed", "skipped")
-    return ", ".join(f"{counts[f'{word}_count']} {word}" for word in words if counts.get(f"{word}_count"))
+    return counts_text(counts)
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """For short loops in templates."""
+    return text.split()
+
+
+@register.simple_tag
+def static_css(name: str) -> str:
+    return static(f"css/{name}.css")
+
+
+@register.filter
+def undo_of(tags: str) -> str:
+    """The address that undoes what a message tells of, kept in its tags."""
+    return next((tag.removeprefix("undo=") for tag in (tags or "").split() if tag.startswith("undo=")), "")
+
+
+@register.simple_tag(takes_context=True)
+def rail_link(context: dict[str, Any], name: str, words: str, count: int = 0) -> SafeString:
+    """A link of the rail; the page one is on, or is below, is marked."""
+    address, here = reverse(name), context["request"].path
+    is_here = here == address or (address != "/" and here.startswith(address))
+    return format_html(
+        '<a href="{}" data-go="{}"{}>{}{}</a>',
+        address,
+        name,
+        mark_safe(' aria-current="page"') if is_here else "",
+        words,
+        format_html("<b>{}</b>", count) if count else "",
+    )
+
+
+@register.simple_tag(takes_context=True)
+def rail_project(context: dict[str, Any], name: str, words: str, project_id: int) -> SafeString:
+    address = reverse(name, args=[project_id])
+    return format_html(
+        '<a href="{}" data-go="{}"{}>{}</a>',
+        address,
+        name,
+        mark_safe(' aria-current="page"') if context["request"].path == address else "",
+        words,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def hidden_fields(context: dict[str, Any]) -> SafeString:
+    """The page's token and where to come back to."""
+    return format_html(
+        '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<input type="hidden" name="next" value="{}">',
+        str(context.get("csrf_token", "")),
+        context.get("here") or context["request"].get_full_path(),
+    )
+
+
+@register.simple_tag
+def said_at(changes: Any, path: str, old: Any, new: Any = None) -> list[Any]:
+    """What people say about a line of a change; side by side, about either of the two lines."""
+    places = {(path, "old", getattr(old, "old", None)), (path, "new", getattr(new or old, "new", None))}
+    return [said for place in places for said in changes.said.get(place, ())]
+
+
+@register.simple_tag
+def when(moment: datetime | None) -> SafeString:
+    """How long ago, kept current by the page; the exact time on hover."""
+    if moment is None:
+        return SafeString("")
+    return format_html(
+        '<time datetime="{}" title="{}" data-ago>{}</time>',
+        moment.isoformat(timespec="seconds"),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        ago(moment),
+    )
+
+
+@register.filter
+def seconds(milliseconds: float) -> str:
+    """A length of time in one unit."""
+    if milliseconds < 1000:
+        return f"{round(milliseconds)} ms"
+    length = milliseconds / 1000
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if length >= size:
+            return f"{length / size:.1f} {unit}"
+    return f"{length:.1f} s"
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Two letters for a face: of two words the first of each, else the first and a number."""
+    parts = [part for part in name.replace("-", " ").split() if part]
+    return "".join(part[0] for part in parts[:2]).upper() or "?"
+
+
+@register.filter
+def get(row: Any, name: str) -> Any:
+    return getattr(row, name, "")
+
+
+@register.filter
+def symbol(state: str) -> str:
+    return SHAPES[state][0]
+
+
+@register.filter
+def meaning(state: str) -> str:
+    return SHAPES[state][2]
+
+
+@register.simple_tag(takes_context=True)
+def sort_head(context: dict[str, Any], css: str, words: str, name: str) -> SafeString:
+    """The head of a column that sorts: once up, once down."""
+    sort = context["sort"]
+    is_down = sort == f"-{name}"
+    is_by = sort.lstrip("-") == name
+    wanted = name if is_down or not is_by else f"-{name}"
+    query = f"{context['sortless']}&sort={wanted}".lstrip("&")
+    direction = ("descending" if is_down else "ascending") if is_by else ""
+    return format_html(
+        '<th scope="col" class="{}"{}><a href="?{}">{}{}</a></th>',
+        css,
+        format_html(' aria-sort="{}"', direction) if direction else "",
+        query,
+        words,
+        (" ↓" if is_down else " ↑") if is_by else "",
+    )
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """Markdown that people or agents wrote, as HTML without anything that could act."""
+    return rendered(text)
+
+
+@register.filter
+def plain(text: str) -> str:
+    """The same as words alone, to be escaped like any other text."""
+    return plainly(text)
+
+
+@register.filter
+def run_state(status: str) -> str:
+    """The shape of a durable run's status."""
+    return RUN_STATES.get(status, "open")
+
+
+@register.filter
+def agent_state(status: str) -> str:
+    """The shape of an agent's status."""
+    return AGENT_STATES.get(status, "open")
+
+
+@register.filter
+def pretty(data: Any) -> str:
+    """JSON for people, cut where it is long."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= PRETTY_CHARS else f"{text[:PRETTY_CHARS]}\n[{len(text)} characters in all]"
+
+
+@register.filter
+def thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+@register.filter
+def answered(error_rate: float) -> str:
+    """The part of calls that were answered, of the part that was not."""
+    return f"{100 * (1 - error_rate):.0f} %"
+
+
+@register.filter
+def role(name: str) -> str:
+    """The name of a role as people write it."""
+    words = [word.upper() if word in ACRONYMS else word for word in name.split("-")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
+@register.filter
+def filename(path: str) -> str:
+    """The last part of a path."""
+    return path.rpartition("/")[2]
+
+
+@register.filter
+def without(text: str, beginning: str) -> str:
+    return text.removeprefix(beginning).strip()
+
+
+@register.simple_tag
+def move_items(address: str) -> SafeString:
+    """The ways a card can go, as buttons of its menu."""
+    return format_html(MENU, address)

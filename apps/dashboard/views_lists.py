@@ -1,0 +1,191 @@
+"""Pages across projects: decisions, activity, conversations, durable runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+
+from apps.agents.models import Session
+from apps.core.errors import LoomError
+from apps.core.storable import storable_text
+from apps.dashboard import queries, queries_graph, queries_lists
+from apps.dashboard.pages import (
+    act,
+    back,
+    found,
+    may,
+    may_in,
+    page,
+    project_chosen,
+    query_of,
+    require,
+    sent,
+    show,
+)
+from apps.decisions.forms import AnswerForm
+from apps.decisions.models import Decision
+from apps.decisions.services import answer_give
+from apps.decisions.tally import tally_of
+from apps.engine.models import Run
+from apps.engine.services import run_cancel, run_pause, run_resume, run_retry
+from apps.engine.timeline import run_timeline
+from apps.projects.models import Project
+
+# -- Decisions -----------------------------------------------------------------------------------------
+
+
+@page
+def decisions(request: HttpRequest) -> HttpResponse:
+    return show(
+        request,
+        "dashboard/decisions.html",
+        {
+            "questions": queries.questions_of(request.user),
+            "decided": queries_lists.decided(request.user, request.GET.get("page")),
+        },
+    )
+
+
+def _decision(request: HttpRequest, decision_id: int) -> Decision:
+    rows = Decision.objects.for_user(request.user).select_related("project", "bead")
+    decision: Decision = found(rows, pk=decision_id)
+    return decision
+
+
+def _question(request: HttpRequest, decision: Decision, form: AnswerForm | None = None) -> queries.Question:
+    may_answer = may_in(request, "decisions:write", decision.project)
+    return queries.Question(decision, form or AnswerForm(decision=decision), may_answer)
+
+
+@page
+def decision(request: HttpRequest, *, decision_id: int) -> HttpResponse:
+    return _show_decision(request, _question(request, _decision(request, decision_id)))
+
+
+def _show_decision(request: HttpRequest, question: queries.Question, status: int = 200) -> HttpResponse:
+    asked = question.decision
+    context: dict[str, Any] = {
+        "question": question,
+        "decision": asked,
+        "votes": list(asked.votes.order_by("id")),
+        "tally": tally_of(asked).words() if asked.voters else "",
+    }
+    if asked.kind == Decision.Kind.PLAN:
+        context |= {
+            "coverage": queries_graph.coverage_of(asked.project),
+            "stories": queries_graph.planned(asked.project),
+            "may_write": may_in(request, "beads:write", asked.project),
+        }
+    return show(request, "dashboard/decision.html", context, status)
+
+
+@sent
+def decision_answer(request: HttpRequest, *, decision_id: int) -> HttpResponse:
+    """Answer an open decision; what is wrong with an answer is said on a page of its own."""
+    asked = Decision.objects.for_user(request.user).select_related("project", "bead").filter(pk=decision_id)
+    decision = asked.first()
+    if decision is None or not may_in(request, "decisions:write", decision.project):
+        raise Http404
+    form = AnswerForm(request.POST, decision=decision)
+    if not form.is_valid():
+        return _show_decision(request, _question(request, decision, form), status=400)
+    try:
+        said = answer_give(decision=decision, person=str(request.user), **form.answer())
+    except LoomError as error:
+        messages.error(request, error.told)
+    else:
+        messages.success(request, said)
+    return HttpResponseRedirect(back(request))
+
+
+# -- Activity, conversations ---------------------------------------------------------------------------
+
+
+@page
+def activity(request: HttpRequest) -> HttpResponse:
+    chosen, about = project_chosen(request), request.GET.get("about", "")
+    shown, lines = queries_lists.events_page(request.user, chosen, about, request.GET.get("page"))
+    context = {
+        "shown": shown,
+        "lines": lines,
+        "chosen": chosen,
+        "about": about,
+        "groups": [(key, words) for key, (words, _) in queries_lists.ABOUT.items()],
+        "query": query_of(project=chosen.pk if chosen else "", about=storable_text(about)),
+    }
+    return show(request, "dashboard/activity.html", context)
+
+
+@page
+def conversations(request: HttpRequest) -> HttpResponse:
+    chosen = project_chosen(request)
+    kind, status = request.GET.get("kind", ""), request.GET.get("status", "")
+    shown, said = queries_lists.sessions_page(request.user, chosen, kind, status, request.GET.get("page"))
+    context = {
+        "shown": shown,
+        "rows": [(row, said.get(row.pk, "")) for row in shown],
+        "chosen": chosen,
+        "kind": kind,
+        "status": status,
+        "kinds": Session.Kind.values,
+        "query": query_of(
+            project=chosen.pk if chosen else "", kind=storable_text(kind), status=storable_text(status)
+        ),
+    }
+    return show(request, "dashboard/conversations.html", context)
+
+
+# -- Durable runs --------------------------------------------------------------------------------------
+
+
+@page
+def runs(request: HttpRequest) -> HttpResponse:
+    status, flow = (storable_text(request.GET.get(name, "")) for name in ("status", "flow"))
+    shown, flows = queries_lists.runs_page(request.user, status, flow, request.GET.get("page"))
+    beads = queries_lists.beads_by_id({row.bead_id for row in shown})
+    context = {
+        "shown": shown,
+        "rows": [(row, beads.get(row.bead_id or 0)) for row in shown],
+        "status": status,
+        "flow": flow,
+        "flows": flows,
+        "query": query_of(status=status, flow=flow),
+        "statuses": ["unfinished", *Run.Status.values],
+    }
+    return show(request, "dashboard/runs.html", context)
+
+
+@page
+def run(request: HttpRequest, *, run_id: int) -> HttpResponse:
+    shown = found(Run.objects.for_user(request.user), pk=run_id)
+    before = request.GET.get("before", "")
+    timeline = run_timeline(shown, limit=60, before=int(before) if before.isdigit() else None)
+    context = {
+        "run": shown,
+        "entries": timeline["entries"][-150:],
+        "older": timeline["older"],
+        "project": Project.objects.filter(pk=shown.project_id or 0).defer("prd").first(),
+        "bead": queries_lists.beads_by_id({shown.bead_id}).get(shown.bead_id or 0),
+        "may_write": may(request, "runs:write", shown.organization_id, shown.project_id),
+    }
+    return show(request, "dashboard/run.html", context)
+
+
+def _with_run(change: Callable[..., Run], said: str) -> Callable[..., HttpResponse]:
+    @act
+    def view(request: HttpRequest, *, run_id: int) -> str:
+        shown = found(Run.objects.for_user(request.user), pk=run_id)
+        require(request, "runs:write", shown.organization_id, shown.project_id)
+        change(run_id=shown.pk, actor=str(request.user))
+        return said
+
+    return view
+
+
+run_cancels = _with_run(run_cancel, "The run stops at its next step.")
+run_pauses = _with_run(run_pause, "The run is set aside at its next step.")
+run_resumes = _with_run(run_resume, "The run goes on.")
+run_retries = _with_run(run_retry, "The run goes on from the step it failed of.")

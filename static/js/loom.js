@@ -1,0 +1,426 @@
+// The small behavior of the pages: staying current, keys, palette, toasts, colors, boards.
+// Everything it does can be done without it by links and forms.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const isTyping = (element) => element?.matches?.("input:not([type=checkbox],[type=radio]), textarea, select, [contenteditable]");
+const csrf = () => $("input[name=csrfmiddlewaretoken]")?.value ?? "";
+
+// -- Staying current: events of the stream, or the clock where there is none, make the page fetch itself anew ------
+
+const POLL = 2500;
+const SLOWEST = 30000;
+const GATHER = 250;
+let wait = POLL;
+let timer = 0;
+let pending = 0;
+let isStreaming = false;
+let isDragging = false;
+
+function state(name, words) {
+  const live = $("#live");
+  if (!live || live.dataset.state === name) return;
+  live.dataset.state = name;
+  live.textContent = words;
+}
+
+function refresh() {
+  clearTimeout(pending);
+  pending = 0;
+  if (document.hidden || isDragging) return;
+  const app = $("#app");
+  if (app) htmx.trigger(app, "loom:changed");
+}
+
+function soon() {
+  if (!pending) pending = setTimeout(refresh, GATHER);
+}
+
+function tick() {
+  clearTimeout(timer);
+  if (!isStreaming || $("[data-polls]")) refresh();
+  timer = setTimeout(tick, Number($("[data-polls]")?.dataset.polls) || wait);
+}
+
+function connect() {
+  document.addEventListener("htmx:sse:after:connection", (event) => {
+    isStreaming = event.detail.connection.status === 200;
+    if (isStreaming) {
+      state("live", "Live");
+      soon();
+    }
+  });
+  document.addEventListener("htmx:sse:before:message", soon);
+  for (const name of ["htmx:sse:error", "htmx:sse:close"])
+    document.addEventListener(name, () => {
+      isStreaming = false;
+    });
+  setInterval(() => !isStreaming && $("#stream") && htmx.trigger($("#stream"), "loom:connect"), SLOWEST);
+}
+
+document.addEventListener("htmx:config:request", (event) => {
+  const { ctx } = event.detail;
+  if (ctx.sourceElement.id === "stream") return;
+  ctx.request.headers["X-Loom-Part"] = "app";
+  if (ctx.sourceElement.id === "app") ctx.request.headers["X-Loom-Seen"] = $("#app").dataset.seen;
+});
+
+document.addEventListener("htmx:after:request", (event) => {
+  const { ctx } = event.detail;
+  if (ctx.sourceElement.id !== "app") return;
+  wait = POLL;
+  if (ctx.response.status < 500) state("live", "Live");
+  if (ctx.response.status === 204 || ctx.text.includes('id="app"')) return;
+  event.preventDefault();
+  if (ctx.response.status < 400) location.assign(ctx.response.raw.url);
+  else if (ctx.response.status < 500) location.reload();
+});
+
+document.addEventListener("htmx:error", (event) => {
+  wait = Math.min(wait * 2, SLOWEST);
+  state("lost", "Not connected; trying again");
+});
+
+document.addEventListener("htmx:after:swap", settle);
+document.addEventListener("visibilitychange", refresh);
+
+function sentence(html, status) {
+  const found = $("h1, .note", new DOMParser().parseFromString(html, "text/html"));
+  return found?.textContent.trim() || `That did not work (${status}).`;
+}
+
+function settle() {
+  takeMessages();
+  clocks();
+}
+
+// -- Toasts ----------------------------------------------------------------------------------------
+
+function takeMessages() {
+  for (const note of $$("#messages > .note")) {
+    $("#toasts").append(note);
+    leave(note);
+  }
+}
+
+function leave(note) {
+  note.classList.remove("note");
+  const close = document.createElement("button");
+  close.className = "link";
+  close.type = "button";
+  close.textContent = "Close";
+  close.addEventListener("click", () => note.remove());
+  note.append(close);
+  if (!note.classList.contains("error")) setTimeout(() => note.remove(), 9000);
+}
+
+function toast(text, level = "success") {
+  const note = document.createElement("p");
+  note.className = `note ${level}`;
+  const words = document.createElement("span");
+  words.textContent = text;
+  note.append(words);
+  $("#toasts").append(note);
+  leave(note);
+}
+
+// -- Times -----------------------------------------------------------------------------------------
+
+const UNITS = [
+  ["d", 86400],
+  ["h", 3600],
+  ["min", 60],
+];
+
+function clocks() {
+  for (const time of $$("time[data-ago]")) {
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    const size = Math.abs(seconds);
+    const unit = UNITS.find(([, length]) => size >= length);
+    const words = unit ? `${Math.round(size / unit[1])} ${unit[0]}` : seconds >= 0 ? "now" : "under 1 min";
+    if (time.textContent !== words) time.textContent = words;
+  }
+}
+
+// -- Palette and help ------------------------------------------------------------------------------
+
+function open(id) {
+  const dialog = document.getElementById(id);
+  if (!dialog || dialog.open) return;
+  dialog.showModal();
+  if (id === "palette") {
+    $("#find").value = "";
+    htmx.trigger($("#find"), "loom:open");
+  }
+}
+
+const found = () => $$("#found [role=option]");
+
+function choose(index) {
+  const options = found();
+  options.forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
+  const chosen = options[index];
+  if (!chosen) return $("#find").removeAttribute("aria-activedescendant");
+  $("#find").setAttribute("aria-activedescendant", chosen.id);
+  chosen.scrollIntoView({ block: "nearest" });
+}
+
+function paletteKey(event) {
+  const options = found();
+  const now = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step && options.length) {
+    event.preventDefault();
+    choose((now + step + options.length) % options.length);
+  } else if (event.key === "Enter") {
+    event.preventDefault();
+    (options[now] ?? options[0])?.click();
+  }
+}
+
+document.addEventListener("htmx:after:swap", () => $("#palette")?.open && choose(0));
+
+// -- Keys ------------------------------------------------------------------------------------------
+
+const GO = { h: "home", n: "decisions", a: "agents", r: "runs", b: "board", w: "graph", c: "analytics" };
+let isGoing = false;
+
+const keysAreOn = () => localStorage.getItem("keys") !== "off";
+const items = () => $$("[data-item]").filter((item) => item.checkVisibility());
+const here = () => document.activeElement?.closest("[data-item]");
+const doorOf = (item) => (item.matches("a") ? item : $("a[href], input, button", item));
+
+function step(by) {
+  const all = items();
+  const next = all[Math.min(all.length - 1, Math.max(0, all.indexOf(here()) + by))];
+  if (next) doorOf(next).focus();
+}
+
+function single(event) {
+  const item = here();
+  if (isGoing) {
+    isGoing = false;
+    const link = $(`[data-go="${GO[event.key]}"]`);
+    if (link) location.assign(link.href);
+    return true;
+  }
+  const keys = {
+    "?": () => open("help"),
+    "/": () => open("palette"),
+    g: () => {
+      isGoing = true;
+      setTimeout(() => (isGoing = false), 1500);
+    },
+    j: () => step(1),
+    k: () => step(-1),
+    m: () => item && $(".menu > summary", item)?.click(),
+    x: () => item && $(".pick", item)?.click(),
+  };
+  if (keys[event.key]) {
+    keys[event.key]();
+    return true;
+  }
+  if (/^[1-9]$/.test(event.key) && item) {
+    const option = $$("input[type=radio]", item)[Number(event.key) - 1];
+    option?.click();
+    option?.focus();
+    return Boolean(option);
+  }
+  return false;
+}
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    return open("palette");
+  }
+  if (event.target.id === "find") return paletteKey(event);
+  if (event.key === "Escape") $$(".menu[open], .switcher[open]").forEach((menu) => (menu.open = false));
+  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (isPlain && keysAreOn() && !isTyping(event.target) && !$("dialog[open]") && single(event)) event.preventDefault();
+});
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) open(opener.dataset.opens);
+  if (event.target.closest("[data-closes]") || event.target.matches("dialog")) event.target.closest("dialog").close();
+  for (const menu of $$(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  const line = event.target.closest("[data-line]");
+  if (line) selectLine($("#definition"), Number(line.dataset.line));
+  const undo = event.target.closest("a[data-post]");
+  if (undo) {
+    event.preventDefault();
+    send(undo.getAttribute("href"));
+    undo.closest("p")?.remove();
+  }
+});
+
+// What is shown once can be copied: buttons with data-copies name the element that holds it.
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copies);
+  getSelection().selectAllChildren(source);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    toast("Copied.");
+  } catch {
+    toast("It is selected: copy it with Ctrl+C.");
+  }
+});
+
+// A link to what a notification is about marks it as read, in whichever tab it is opened.
+
+for (const kind of ["click", "auxclick"])
+  document.addEventListener(kind, (event) => {
+    const link = event.target.closest("a[data-reads]");
+    if (!link || event.button > 1) return;
+    const body = new FormData();
+    body.append("csrfmiddlewaretoken", csrf());
+    fetch(link.dataset.reads, { method: "POST", body, keepalive: true, redirect: "manual" });
+  });
+
+function selectLine(area, number) {
+  const before = area.value.split("\n").slice(0, number - 1);
+  const start = before.reduce((length, line) => length + line.length + 1, 0);
+  const end = area.value.indexOf("\n", start);
+  area.focus();
+  area.setSelectionRange(start, end < 0 ? area.value.length : end);
+  area.scrollTop = (number - 4) * parseFloat(getComputedStyle(area).lineHeight);
+}
+
+// -- Diffs: the number of a line begins a comment on it ------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest(".file .number");
+  const remark = cell?.textContent && $(".remark", cell.closest(".file"));
+  if (!remark) return;
+  const [before, after] = $$(".number", cell.parentElement);
+  const isOld = after.cellIndex === 2 ? cell === before : !after.textContent;
+  remark.open = true;
+  const form = $("form", remark);
+  form.elements.line.value = (isOld ? before : after).textContent;
+  form.elements.side.value = isOld ? "old" : "new";
+  form.elements.content.focus();
+});
+
+// -- What cannot be undone is asked first: buttons with data-asks --------------------------------------
+
+document.addEventListener(
+  "submit",
+  (event) => {
+    const asks = event.submitter?.dataset.asks;
+    if (!asks || confirm(asks)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  true,
+);
+
+// -- Colors ----------------------------------------------------------------------------------------
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-theme-form]")) return;
+  event.preventDefault();
+  const { value } = event.submitter;
+  document.cookie = `theme=${value}; path=/; max-age=31536000; samesite=lax`;
+  if (value === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = value;
+  for (const button of $$("button", event.target)) button.setAttribute("aria-pressed", String(button === event.submitter));
+});
+
+// -- Sending: what a form does, without leaving the page --------------------------------------------
+
+async function send(address, values) {
+  const body = values instanceof FormData ? values : new FormData();
+  if (!(values instanceof FormData)) for (const [name, value] of Object.entries(values ?? {})) body.append(name, value);
+  if (!body.has("csrfmiddlewaretoken")) body.append("csrfmiddlewaretoken", csrf());
+  if (!body.has("next")) body.append("next", location.pathname + location.search);
+  try {
+    const answer = await fetch(address, { method: "POST", body, headers: { "X-Loom-Part": "app" } });
+    const text = await answer.text();
+    const isDone = answer.ok && !text.includes('id="messages"><p class="note error"');
+    if (answer.redirected && new URL(answer.url).pathname !== location.pathname) location.assign(answer.url);
+    else if (text.includes('id="app"')) await put(text);
+    else toast(sentence(text, answer.status), "error");
+    return isDone;
+  } catch {
+    toast("Not sent: Loom cannot be reached. Try again.", "error");
+  }
+}
+
+function put(text) {
+  const app = $("#app");
+  return htmx.swap({ text, sourceElement: app, target: app, select: "#app", swap: "outerMorph" });
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.matches("[data-quiet]")) return;
+  event.preventDefault();
+  const { submitter } = event;
+  const given = new FormData(form, submitter); // before the button is off: it would be left out
+  if (submitter) submitter.disabled = true;
+  const isDone = await send(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), given);
+  if (submitter) submitter.disabled = false;
+  for (const menu of $$(".menu[open]")) menu.open = false;
+  if (!isDone) return; // what was typed stays
+  form.closest(".remark")?.removeAttribute("open");
+  form.reset();
+});
+
+// -- Boards: dragging calls the same address as the menu -------------------------------------------
+
+let dragged = null;
+
+document.addEventListener("dragstart", (event) => {
+  dragged = event.target.closest?.("[data-bead]");
+  if (!dragged) return;
+  isDragging = true;
+  event.dataTransfer.effectAllowed = "move";
+  event.dataTransfer.setData("text/plain", dragged.dataset.bead);
+  dragged.classList.add("dragged");
+});
+
+document.addEventListener("dragover", (event) => {
+  const column = event.target.closest?.("[data-column]");
+  if (!dragged || !column?.dataset.to) return;
+  event.preventDefault();
+  for (const other of $$("[data-column]")) other.classList.toggle("over", other === column);
+});
+
+document.addEventListener("drop", (event) => {
+  const column = event.target.closest?.("[data-column]");
+  if (!dragged || !column?.dataset.to) return;
+  event.preventDefault();
+  if (column !== dragged.closest("[data-column]")) {
+    column.append(dragged);
+    send(dragged.dataset.move, { to: column.dataset.to });
+  }
+});
+
+document.addEventListener("dragend", () => {
+  dragged?.classList.remove("dragged");
+  for (const column of $$("[data-column]")) column.classList.remove("over");
+  dragged = null;
+  isDragging = false;
+  soon();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches?.("[data-sends]"))
+    event.target.form.requestSubmit();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  if (event.target.id === "keys-on") localStorage.setItem("keys", event.target.checked ? "on" : "off");
+});
+
+const keysOn = $("#keys-on");
+if (keysOn) keysOn.checked = keysAreOn();
+connect();
+settle();
+setInterval(clocks, 20000);
+timer = setTimeout(tick, wait);

@@ -10,7 +10,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev weave up test check format bench campaigns crash lock clean
+.PHONY: help install install-dev weave up test check format bench campaigns crash shots lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +45,17 @@ format: install-dev ## format the code and repair what ruff can repair
 bench: install ## measure turns, dispatch, steps, waits, sessions; prints JSON: ARGS="--check --only turns"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+fuzz: install-dev ## hold the API against its schema with many generated requests: ARGS="1000" of each operation
+	@LOOM_FUZZ=$(or $(ARGS),500) $(BIN)/pytest tests/api/test_schema.py --numprocesses auto -q
+
 crash: install ## attack running work and audit what is left; prints JSON: ARGS="--kills 500 --database postgres --seed 7"
 	@$(BIN)/python -m tests.crash.campaign $(ARGS)
 
 campaigns: install-dev ## what Loom withstands, as JSON: ARGS="edits --scale 0.2"
 	@$(BIN)/python -m tests.campaigns $(ARGS)
+
+shots: install-dev ## take screenshots of every page into shots/
+	@$(BIN)/python -m tests.browser.shots
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -2,14 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush
 from django.db import connection
 
+from apps.core import watching
 from apps.core.broker import BrokerKeeper
+from tests.templates import sqlite_copy, template_drop, template_name
+
+MAX_PROCESSES = 6  # Redis has 16 databases, and each process takes two
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: many tests wait for processes that they started."""
+    return min(2 * len(os.sched_getaffinity(0)), MAX_PROCESSES)
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C all the same
+    watching._marks.pages_at = float("inf")  # that a test opened a page has nothing to do with the next test
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    url = os.environ.get("DATABASE_URL", "")
+    if url.startswith("postgres") and not hasattr(config, "workerinput"):
+        template_drop(url)
+
+
+# Folders where what asks for no database uses none, or always has one of its own.
+WITHOUT_DATABASE = {"agents", "browser", "docs", "scripts"}
+
+
+def depends_on_database(item: pytest.Item) -> bool:
+    asks = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+    is_asked = bool(asks) or item.get_closest_marker("django_db") is not None
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    is_same = not is_asked and folder in WITHOUT_DATABASE
+    return not is_same and item.get_closest_marker("once") is None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the slow tests out to the processes, which begin with them: none ends long after the others.
+
+    LOOM_TEST_AGAIN says that all tests ran on another database just before: those to which it makes no
+    difference are left out.
+    """
+    if os.environ.get("LOOM_TEST_AGAIN"):
+        same = [item for item in items if not depends_on_database(item)]
+        config.hook.pytest_deselected(items=same)
+        items[:] = [item for item in items if depends_on_database(item)]
+    if not hasattr(config, "workerinput"):
+        return
+    count = config.workerinput["workercount"]
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    left = len(items)
+    items.clear()
+    for number in range(count):
+        share = left // (count - number)  # as --dist worksteal cuts them
+        own = slow[number::count]
+        rest = share - len(own)
+        items += own + quick[:rest]
+        del quick[:rest]
+        left -= share
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """A file of SQLite goes with the data directory."""
+    return connection.vendor == "sqlite"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Copy the tables instead of migrating anew; the suffix gives each process a database of its own."""
+    test = connection.settings_dict["TEST"]
+    if connection.vendor == "sqlite":
+        sqlite_copy(Path(test["NAME"]))
+    else:
+        test["TEMPLATE"] = template_name(os.environ["DATABASE_URL"])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,11 +100,22 @@ def broker() -> Iterator[BrokerKeeper]:
     keeper.stop()
 
 
+KEPT = {"django_content_type", "auth_permission"}  # the same for ever, and slow to make
+
+
 @pytest.fixture(scope="session", autouse=True)
-def quick_flush() -> None:
-    """Empty tables by DELETE: PostgreSQL takes more than a second to truncate all of ours."""
-    if connection.vendor == "postgresql":
-        quote = connection.ops.quote_name
-        connection.ops.sql_flush = lambda style, tables, **_: [  # type: ignore[method-assign]
-            f"DELETE FROM {quote(table)}" for table in tables
-        ]
+def quick_flush() -> Iterator[None]:
+    """Empty tables by DELETE, and leave what Django writes after a migration where it is.
+
+    PostgreSQL takes more than a second to truncate all of our tables, and Django longer than most tests to
+    write its permissions anew.
+    """
+
+    def deletions(ops: Any, style: object, tables: Iterable[str], **_: object) -> list[str]:
+        quote = ops.quote_name
+        return [f"DELETE FROM {quote(table)}" for table in tables if table not in KEPT]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(connection.ops), "sql_flush", deletions)  # of every connection, also of later ones
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)
+        yield

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 
+os.environ.setdefault("LOOM_TEST_LEADER", str(os.getpid()))  # the process that started the others
 # Several test processes at once (pytest-xdist) have a directory and a broker's database each. Child processes
 # of the tests inherit the variable, and with it the directory.
 if os.environ.get("LOOM_TEST_RUN") != os.environ.get("PYTEST_XDIST_WORKER", "main"):
@@ -21,3 +22,8 @@ if os.environ.get("LOOM_TEST_RUN") != os.environ.get("PYTEST_XDIST_WORKER", "mai
 os.environ.setdefault("LOOM_REST_SECONDS", "0")  # a failed session is followed by the next at once
 
 from loom_site.settings import *  # noqa: F403
+
+LOOM_RATE_PER_USER = LOOM_RATE_PER_KEY = LOOM_RATE_PER_ADDRESS = 0
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # argon2 is slow on purpose
+WHITENOISE_AUTOREFRESH = True  # else each client of a test would look at all static files before it asks
+LOOM_LOG_KEPT = False  # a thread of each process would write into every test's database

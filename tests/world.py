@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from apps.accounts.models import Organization, Role, User
 from apps.accounts.services import membership_set, organization_ensure
+from apps.agents.lesson_models import Lesson
+from apps.agents.lessons import lesson_learn
 from apps.agents.models import (
     Agent,
     Claim,
     Evidence,
     MergeRequest,
     Message,
-    Note,
     Persona,
     Review,
     Session,
@@ -55,9 +56,9 @@ def client_of(world: World, role: str = Role.USER, name: str = "ann") -> Client:
     return client
 
 
-def world_build(name: str = "acme", *, rows: int = 2) -> World:
+def world_build(name: str = "acme", *, rows: int = 2, organization: Organization | None = None) -> World:
     """An organization with a staff member and a project with `rows` beads, all of them with a history."""
-    organization = organization_ensure(name=name)
+    organization = organization or organization_ensure(name=name)
     staff = staff_build(organization, f"{name}-staff")
     project = project_create(organization=organization, name=f"{name} links", prd=PRD.format(name=name))
     persona, _ = Persona.objects.get_or_create(
@@ -149,7 +150,7 @@ def session_add(world: World, bead: Bead) -> Session:
     Turn.objects.create(
         session=session,
         number=1,
-        reply='{"role": "assistant"}',
+        reply='{"role": "assistant", "content": "I look."}',
         actions=[{"id": "1", "name": "read_file", "arguments": {"path": "a.py"}}],
         results=[{"role": "tool", "content": "x"}],
         model="demo",
@@ -176,9 +177,16 @@ def session_add(world: World, bead: Bead) -> Session:
     Message.objects.create(
         project=world.project, session=session, to_role="qa-engineer", subject="Ready", body="Look."
     )
-    Note.objects.create(project=world.project, session=session, text=f"Part {bead.pk} uses SQLite.")
+    lesson_learn(
+        project=world.project,
+        text=f"Part {bead.pk} of {world.project.name} stores links in table number {bead.pk * 7}.",
+        kind=Lesson.Kind.AGENT,
+        origin=f"world:{bead.pk}",
+        bead=bead,
+        session=session,
+    )
     trouble = Trouble.objects.create(
-        project=world.project, fingerprint=f"{bead.pk:064}", text="No links fit.", decision_id=bead.pk
+        project=world.project, fingerprint=f"{bead.pk:064}", text="No links fit.", decision_id=-bead.pk
     )
     trouble.stops.create(bead=bead, run_id=bead.pk, origin=f"run:{bead.pk}:1", is_first=True)
     return session

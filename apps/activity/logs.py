@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
@@ -94,7 +93,7 @@ class LogKeeper(logging.Handler):
 
         try:
             LogEntry.objects.bulk_create(LogEntry(**entry) for entry in batch)
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001 - one odd line must not end the thread that keeps the others
             sys.stderr.write(f"{len(batch)} lines of the log could not be kept: {error}\n")
         finally:
             connections.close_all()

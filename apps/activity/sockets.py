@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ PERMISSION: Final = f"events:{READ}"
 MAX_MESSAGE = 20_000  # characters that a client may send at once
 # Codes of the close, of the range that is ours to give meanings.
 REFUSED, ENDED = 4401, 4403
+BROKEN = 1011  # the server's fault
+
+log = logging.getLogger(__name__)
 
 
 def event_lines(placed: Sequence[tuple[Event, Position]]) -> list[bytes]:
@@ -99,6 +103,16 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._work = None
 
     async def _run(self, interest: EventInterest, since: Position | None) -> None:
+        try:
+            await self._tell_all(interest, since)
+        except Exception:
+            # Its client would wait for ever, and believe that nothing happens; so it can come again.
+            log.exception("a socket's events could not be told")
+            await self.close(code=BROKEN)
+        else:
+            await self.close(code=ENDED)
+
+    async def _tell_all(self, interest: EventInterest, since: Position | None) -> None:
         with SOCKETS.reader(interest) as reader:
             here = reader.sent = await SOCKETS.ready()
             await self._say({"kind": "subscribed", "id": str(since or here)})
@@ -111,7 +125,6 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
                         await self._resync(reader.lost, SOCKETS.position)
                         reader.found_again(SOCKETS.position)
                     await self._lines(data)
-        await self.close(code=ENDED)
 
     async def _catch_up(self, interest: EventInterest, since: Position, here: Position) -> None:
         missed = await SOCKETS.replay(interest, since, here, limit=MAX_REPLAY)

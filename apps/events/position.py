@@ -45,7 +45,10 @@ class Position:
         try:
             if found is None or int(found[1]) > MAX_ID:
                 raise ValueError
-            return cls(int(found[1]), tuple(_span(part) for part in (found[2] or "").split(",") if part))
+            parts = [part for part in (found[2] or "").split(",") if part]
+            if len(parts) > MAX_GAPS:
+                raise ValueError
+            return cls(int(found[1]), tuple(map(_span, parts)))
         except ValueError:
             raise BadInput(
                 f"{text[:80]!r} is no place in a stream.", hint="Send the id of the last event as it came."

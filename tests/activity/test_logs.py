@@ -99,6 +99,20 @@ def test_a_process_keeps_its_own_lines_and_everybody_s_errors(settings: Any) -> 
     assert "ValueError: broken" in LogEntry.objects.latest("id").message
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_line_that_cannot_be_kept_does_not_end_the_keeping(
+    settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.LOOM_LOG_KEPT = True
+    keeper = next(one for one in logging.getLogger().handlers if isinstance(one, logs.LogKeeper))
+    logging.getLogger("apps.test").info("odd", extra={"project_id": "seven"})
+    keeper.flush()
+    assert "1 lines of the log could not be kept" in capsys.readouterr().err
+    logging.getLogger("apps.test").info("as ever")
+    keeper.flush()
+    assert list(LogEntry.objects.values_list("message", flat=True)) == ["as ever"]
+
+
 def test_the_feed_tells_as_one_what_happened_together(world: World) -> None:
     Event.objects.all().delete()
     now = timezone.now().replace(minute=2, second=0)

@@ -100,6 +100,22 @@ def test_a_conversation(site: Site, ours: Organization, ann: User, monkeypatch: 
         assert said(socket)["kind"] == "error"
 
 
+def test_one_that_broke_inside_is_closed_so_that_its_client_comes_again(
+    site: Site, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("a row that cannot be told")
+
+    monkeypatch.setattr(sockets.SOCKETS, "_replay", broken)
+    with talking(site, ann) as socket:
+        said(socket)
+        ask(socket, action="subscribe", last_event_id="0")
+        with pytest.raises(ConnectionClosed) as ended:
+            said(socket)
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == sockets.BROKEN
+
+
 def test_a_client_that_is_too_slow_is_told_so(
     site: Site, ours: Organization, ann: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

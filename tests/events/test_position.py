@@ -27,6 +27,11 @@ def test_it_is_read_back_as_it_was_written(position: Position) -> None:
     assert Position.parse(str(position)) == position
 
 
+def test_more_gaps_than_anybody_has_are_no_place() -> None:
+    with pytest.raises(BadInput):
+        Position.parse("1000~" + ",".join(["1"] * 900))
+
+
 def test_many_gaps_are_written_as_fewer_that_hold_them_all() -> None:
     gaps = [(number, number) for number in range(1, 200, 2)]
     random.Random(1).shuffle(gaps)

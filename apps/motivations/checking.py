@@ -92,7 +92,7 @@ def _template(value: Any) -> dict[str, Any]:
 
 
 def _role(value: Any) -> str:
-    return "" if value in {"", None} else _line("agent_role", 60)(value)
+    return "" if value is None or value == "" else _line("agent_role", 60)(value)
 
 
 def _role_of(organization: Organization, name: str) -> str:

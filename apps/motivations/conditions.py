@@ -16,6 +16,7 @@ from apps.motivations.models import Motivation
 LABEL = "motivation"  # on beads that motivations made: what becomes of these moves no motivation
 CLOCK, EDGE, SENSE = "clock", "edge", "sense"
 SHORTEST_MINUTES = 1
+MOST_CRON = 60  # characters of one field, as many as beat's rows have room for
 Type = Motivation.Type
 
 
@@ -73,9 +74,9 @@ def moment_of(value: Any) -> datetime:
     """A moment as ISO 8601, UTC where it names no zone."""
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise ValueError("a moment such as 2026-12-24T09:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _cron(value: Any) -> str:
@@ -86,7 +87,7 @@ def _cron(value: Any) -> str:
 def crontab_of(value: Any) -> crontab:
     """Five fields as cron has them: minute, hour, day of month, month, day of week."""
     fields = str(value).split()
-    if len(fields) != 5:
+    if len(fields) != 5 or any(len(field) > MOST_CRON for field in fields):
         raise ValueError("five fields such as `0 9 * * 1`")
     minute, hour, day, month, weekday = fields
     try:
@@ -122,7 +123,7 @@ def _below(heard: Heard, parameters: dict[str, Any]) -> bool:
 
 def _webhook_fits(heard: Heard, parameters: dict[str, Any]) -> bool:
     wanted = parameters.get("webhook_type")
-    return not wanted or wanted in {heard.data.get("webhook_type"), heard.data.get("type")}
+    return not wanted or wanted in (heard.data.get("webhook_type"), heard.data.get("type"))
 
 
 _BEADS: dict[str, Callable[[Any], Any]] = {"bead_types": _words, "labels": _words}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from apps.engine.errors import is_outage
 from apps.events.bus import emit
 from apps.motivations.conditions import SENSED
 from apps.motivations.firing import pending_fire, sensed_fire
@@ -15,6 +20,10 @@ from apps.motivations.models import Motivation, MotivationTrigger
 from apps.motivations.sensing import Sensed, sense
 
 KEPT_MARKS = 500
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def tick(now: datetime | None = None, limit: int | None = None, *, sensing: bool = True) -> int:
@@ -30,7 +39,7 @@ def _pending(now: datetime, limit: int) -> int:
     ready = Motivation.objects.active().rested(now)
     due = MotivationTrigger.objects.filter(result=MotivationTrigger.Result.PENDING, motivation__in=ready)
     first = due.order_by("motivation__priority", "id").values_list("pk", flat=True)[: max(0, limit)]
-    return sum(pending_fire(pk, now) is not None for pk in list(first))
+    return sum(_safely(f"trigger {pk}", partial(pending_fire, pk, now)) is not None for pk in list(first))
 
 
 def _sensed(now: datetime, limit: int) -> int:
@@ -40,12 +49,27 @@ def _sensed(now: datetime, limit: int) -> int:
     rows = Motivation.objects.active().rested(now).filter(condition__in=SENSED)
     # Who fired longest ago comes first: a limit that is always reached starves nobody.
     for motivation in list(rows.order_by("priority", "last_triggered_at", "id")):
-        found = sense(motivation, now)
-        if found is not None and _fire(motivation, found, now):
+        if _safely(f"motivation {motivation.pk}", partial(_look, motivation, now)):
             fired += 1
             if fired == limit:
                 break
     return fired
+
+
+def _look(motivation: Motivation, now: datetime) -> bool:
+    found = sense(motivation, now)
+    return found is not None and _fire(motivation, found, now)
+
+
+def _safely(what: str, act: Callable[[], T]) -> T | None:
+    """A fault with one of them stops none of the others, which may be another tenant's."""
+    try:
+        return act()
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("%s could not be acted on", what)
+        return None
 
 
 @transaction.atomic

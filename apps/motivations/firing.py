@@ -25,12 +25,12 @@ SHOWN_CHARS = 2_000
 @transaction.atomic
 def pending_fire(trigger_id: int, now: datetime) -> MotivationTrigger | None:
     """Act on a pending trigger; None if its motivation rests or somebody else did."""
-    trigger = MotivationTrigger.objects.select_related("motivation").get(pk=trigger_id)
-    if not _begin(trigger.motivation_id, now):
+    trigger = MotivationTrigger.objects.filter(pk=trigger_id).first()
+    if trigger is None or not _begin(trigger.motivation_id, now):
         return None
     # The motivation's row is held from here on: the trigger is read again under it.
-    trigger.refresh_from_db()
-    if trigger.result != Result.PENDING:
+    trigger = MotivationTrigger.objects.filter(pk=trigger_id, result=Result.PENDING).first()
+    if trigger is None:
         transaction.set_rollback(True)
         return None
     return _fire(trigger, now)

@@ -131,10 +131,10 @@ def _due(label: Any) -> datetime | None:
         return None
     try:
         day = datetime.fromisoformat(label.removeprefix(DUE))
-    except ValueError:
+        day = day if day.tzinfo else day.replace(tzinfo=UTC)
+        return day + timedelta(days=1) if len(label) == len(DUE) + 10 else day
+    except (ValueError, OverflowError):  # also the last day that there is
         return None
-    day = day if day.tzinfo else day.replace(tzinfo=UTC)
-    return day + timedelta(days=1) if len(label) == len(DUE) + 10 else day
 
 
 def _deadline_approach(motivation: Motivation, now: datetime) -> Sensed | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import BadInput
 from apps.events.position import MAX_TOLD, SETTLE_SECONDS, Position, Tail
 
 
+@settings(deadline=None)
 @given(st.permutations(range(1, 30)))
 def test_the_gaps_are_exactly_what_was_not_read_yet(order: list[int]) -> None:
     tail, seen = Tail(), set[int]()

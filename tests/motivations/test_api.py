@@ -104,6 +104,7 @@ def test_from_making_one_to_deleting_it(api: APIClient, project: Project) -> Non
         ({"bead_template": {"type": "epic"}}, "no type of bead"),
         ({"parameters": {"minutes": "5"}}, "a number"),
         ({"parameters": []}, "JSON object"), ({"description": 5}, "must be a text"),
+        ({"agent_role": []}, "agent_role must be"), ({"agent_role": {"a": 1}}, "agent_role must be"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_with_a_reason(

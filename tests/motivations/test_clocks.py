@@ -81,6 +81,9 @@ def test_each_clock_is_a_row_of_beat(
         ("scheduled_interval", {"minutes": True}, "a number"),
         ("scheduled_interval", {"cron": "* * * *"}, "five fields"),
         ("scheduled_interval", {"cron": "61 * * * *"}, "five fields"),
+        ("scheduled_interval", {"cron": f"{'1,' * 200}1 * * * *"}, "five fields"),
+        ("time_reached", {"at": "0001-01-01T00:00:00+14:00"}, "a moment such as"),
+        ("time_reached", {"at": "9999-12-31T23:00:00-10:00"}, "a moment such as"),
         ("month_boundary", {"day": 2}, "takes no parameter 'day'"), ("scheduled_interval", [], "JSON object"),
     ],
 )  # fmt: skip

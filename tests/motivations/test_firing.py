@@ -17,7 +17,7 @@ from apps.core.errors import Conflict
 from apps.events.bus import deliver_all, emit
 from apps.events.models import Event
 from apps.motivations.evaluation import tick
-from apps.motivations.firing import motivation_trigger
+from apps.motivations.firing import motivation_trigger, pending_fire
 from apps.motivations.models import Motivation, MotivationTrigger
 from apps.motivations.services import external_tell, motivation_switch, motivation_update, trigger_add
 from apps.projects.models import Project
@@ -221,6 +221,21 @@ def test_the_limit_is_a_setting(project: Project, make: Make, settings: Any) -> 
     make("bead_completed", name="b")
     finish(bead_create(project=project, title="Turn"))
     assert [tick(), tick(), tick()] == [1, 1, 0]
+
+
+def test_an_event_with_odd_data_is_heard_by_all_it_concerns(project: Project, make: Make) -> None:
+    make("webhook_received", name="a", parameters={"webhook_type": "deploy"})
+    make("webhook_received", name="b")
+    odd = {"webhook_type": ["deploy"], "type": {"a": 1}}
+    external_tell(organization=project.organization, kind="external.webhook", project=project, data=odd)
+    assert tick() == 1
+
+
+def test_a_reason_that_went_meanwhile_is_no_fault(make: Make) -> None:
+    motivation = make("bead_completed")
+    assert pending_fire(0, NOW()) is None
+    assert trigger_add(motivation_id=motivation.pk, cause="clock", key="clock:1")
+    assert tick() == 1
 
 
 def test_two_ticks_at_once_fire_once(project: Project, make: Make) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from apps.agents.models import Agent, Persona
@@ -15,6 +16,7 @@ from apps.decisions.services import decision_request
 from apps.events.models import Event
 from apps.motivations.evaluation import tick
 from apps.motivations.models import Motivation
+from apps.motivations.sensing import SENSES
 from apps.motivations.services import motivation_switch
 from apps.projects.models import Project
 from apps.projects.services import project_update
@@ -66,6 +68,7 @@ def test_deadlines_move_once_each(project: Project, make: Make) -> None:
     day = (now + timedelta(days=5)).date()
     bead_create(project=project, title="Ship", labels=[f"due:{day}", "release"])
     bead_create(project=project, title="Odd", labels=["due:tomorrow", "due:", "x"])
+    bead_create(project=project, title="Last", labels=["due:9999-12-31"])  # there is no day after it
 
     assert [tick(now), tick(now)] == [1, 0]
     assert [tick(now + timedelta(days=3)), tick(now + timedelta(days=4))] == [1, 0]
@@ -73,6 +76,18 @@ def test_deadlines_move_once_each(project: Project, make: Make) -> None:
     assert [tick(now + timedelta(days=6)), tick(now + timedelta(days=7))] == [1, 0]
     kinds = list(Event.objects.filter(kind__startswith="deadline.").values_list("kind", flat=True))
     assert kinds == ["deadline.approaching", "deadline.approaching", "deadline.passed"]
+
+
+def test_a_fault_with_one_stops_no_other(
+    project: Project, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(motivation: Motivation, now: Any) -> None:
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setitem(SENSES, "agent_idle", broken)
+    make("agent_idle", name="a")
+    make("system_idle", name="b", parameters={"minutes": 30})
+    assert tick(NOW() + timedelta(minutes=31)) == 1
 
 
 def test_a_deadline_of_its_own(project: Project, make: Make) -> None:

@@ -1,32 +1,19 @@
-"""What commands may use in the sandbox, and that all of them end, whoever is killed."""
+"""What commands may use in the sandbox."""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
-from apps.agents.sandbox import Limits, Sandbox, sandbox_status
+from apps.agents.sandbox import Limits, Sandbox
 from apps.agents.sandbox.calls import call_filter
 from apps.agents.sandbox.plan import MIB
 from apps.agents.sandbox.process import Kept
-from apps.agents.sandbox.records import is_alive, reap
-from apps.agents.sandbox.status import probe
 from apps.agents.sandbox.toolchains import node_options
 from apps.agents.sandbox.watch import Watch
-from apps.core.errors import Unavailable
-from tests.agents.sandbox_room import gone, needs_sandbox, processes, python, root
+from tests.agents.sandbox_room import gone, needs_sandbox, python, root
 
 __all__ = ["root"]
 
@@ -73,36 +60,6 @@ def test_files_and_scratch_space_are_bounded(root: Path) -> None:
 
 
 @needs_sandbox
-def test_the_time_limit_kills_the_whole_tree(root: Path) -> None:
-    began = time.monotonic()
-    forked = "import os, time; os.fork(); os.setsid(); time.sleep(4712)"
-    command = f"(setsid sleep 4712 &); python -c '{forked}' & sleep 4712"
-    result = Sandbox().run(command, root=root, timeout=1)
-    assert result.timed_out
-    assert result.exit_code == 124
-    assert time.monotonic() - began < 6
-    assert gone("4712", 0)
-
-
-@needs_sandbox
-def test_what_ignores_signals_and_closes_its_output_is_killed_too(root: Path) -> None:
-    stubborn = "trap '' TERM INT HUP; echo on; exec >/dev/null 2>&1; while :; do sleep 4713; done"
-    result = Sandbox().run(stubborn, root=root, timeout=1)
-    assert result.timed_out
-    assert result.output == "on\n"
-    assert gone("4713", 0)
-
-
-@needs_sandbox
-def test_what_a_command_leaves_in_the_background_ends_with_it(root: Path) -> None:
-    began = time.monotonic()
-    result = Sandbox().run("(setsid sleep 4714 >/dev/null 2>&1 &); sleep 4714 & echo done", root=root)
-    assert (result.exit_code, result.output) == (0, "done\n")
-    assert time.monotonic() - began < 5
-    assert gone("4714", 0)
-
-
-@needs_sandbox
 def test_output_is_kept_at_both_ends(root: Path) -> None:
     program = "print('first'); print('x' * 5_000_000); print('last')"
     result = python(root, program, Sandbox(limits=Limits(output=10_000)))
@@ -140,122 +97,6 @@ def test_what_is_left_out_of_the_middle_is_counted() -> None:
     assert (short.truncated, short.text()) == (False, "0123456789")
 
 
-# The platform's own life and death.
-
-
-@needs_sandbox
-def test_many_threads_run_commands_at_once(root: Path) -> None:
-    outputs: dict[int, str] = {}
-
-    def work(number: int) -> None:
-        outputs[number] = (
-            Sandbox(session=number).run(f"sleep 0.2; echo {number}", root=_own_root(root, number)).output
-        )
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert outputs == {number: f"{number}\n" for number in range(8)}
-
-
-def _own_root(root: Path, number: int) -> Path:
-    place = root / str(number)
-    place.mkdir()
-    return place
-
-
-NAP = str(100_000 + os.getpid())  # seconds; no other process on this machine sleeps as long
-
-
-@pytest.fixture
-def worker(root: Path) -> Iterator[subprocess.Popen[str]]:
-    program = f"""
-        from pathlib import Path
-        from apps.agents.sandbox import Sandbox
-        naps = "(setsid sleep {NAP} &); sleep {NAP} & sleep {NAP}"
-        Sandbox().run(naps, root=Path({str(root)!r}), timeout=600)
-    """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], text=True, cwd=Path.cwd())
-    deadline = time.monotonic() + 20
-    while len(processes(f"sleep\x00{NAP}")) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield process
-    process.kill()
-    process.wait()
-
-
-@needs_sandbox
-@pytest.mark.crash
-def test_a_killed_worker_leaves_no_process(worker: subprocess.Popen[str]) -> None:
-    assert len(processes(f"sleep\x00{NAP}")) >= 3
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
-    assert gone(NAP)
-
-
-@needs_sandbox
-@pytest.mark.crash
-def test_a_killed_launcher_leaves_no_process(worker: subprocess.Popen[str]) -> None:
-    [launcher] = [pid for pid in processes("launcher.run()") if _parent(pid) == worker.pid]
-    os.kill(launcher, signal.SIGKILL)
-    assert worker.wait(20) is not None
-    assert gone(NAP)
-
-
-@needs_sandbox
-def test_a_command_is_recorded_while_it_runs_and_not_after(root: Path, settings: Settings) -> None:
-    settings.LOOM_DATA_DIR = root / "data"
-    records = root / "data" / "commands"
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(Sandbox().run, "sleep 0.5", root=_own_root(root, 1))
-        deadline = time.monotonic() + 10
-        while not (found := list(records.glob("*.json"))) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        told = json.loads(found[0].read_text())
-        assert told["owner"] == os.getpid()
-        assert is_alive(told["launcher"], told["started"])
-        assert running.result().ok
-    assert not list(records.iterdir())
-
-
-@pytest.mark.crash
-def test_what_a_killed_worker_and_its_killed_launcher_left_is_ended_by_the_next_worker(
-    root: Path, settings: Settings
-) -> None:
-    """Without bubblewrap nothing but the record knows of it."""
-    settings.LOOM_DATA_DIR = root / "data"
-    nap = str(int(NAP) + 1)
-    program = f"""
-        import django
-        from pathlib import Path
-        django.setup()
-        from apps.agents.sandbox import Sandbox
-        naps = "(setsid sleep {nap} &); sleep {nap} & sleep {nap}"
-        Sandbox().run(naps, root=Path({str(_own_root(root, 1))!r}), timeout=600)
-    """
-    environment = os.environ | {
-        "LOOM_SANDBOX": "off",
-        "LOOM_DATA_DIR": str(root / "data"),
-        "DJANGO_SETTINGS_MODULE": "loom_site.settings",
-    }
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=environment)
-    deadline = time.monotonic() + 30
-    while len(processes(f"sleep\x00{nap}")) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    [launcher] = [pid for pid in processes("launcher.run()") if _parent(pid) == process.pid]
-    assert reap() == 0, "the worker lives"
-    os.kill(process.pid, signal.SIGSTOP)  # so that neither sees the other die
-    os.kill(launcher, signal.SIGKILL)
-    process.kill()
-    process.wait()
-    assert len(processes(f"sleep\x00{nap}")) == 3
-    assert reap() == 1
-    assert gone(f"sleep\x00{nap}")
-    assert not list((root / "data" / "commands").iterdir())
-
-
 @needs_sandbox
 def test_processes_that_together_hold_too_much_memory_are_stopped(root: Path) -> None:
     hog = "import time; held = bytearray(80 << 20); time.sleep(30)"
@@ -279,58 +120,6 @@ def test_a_worktree_cannot_be_filled(root: Path, command: str, why: str) -> None
     result = small.run(command, root=root, timeout=20)
     assert why in result.output
     assert not result.ok
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-# Where there is no sandbox.
-
-
-def test_without_a_sandbox_nothing_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = root / "bwrap"
-    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    status = probe([broken], Sandbox().uid)
-    assert (status.available, status.kind) == (False, "none")
-    assert "No permissions to create new namespace" in status.reason
-    assert "user namespaces" in status.fix
-    assert "LOOM_SANDBOX=off" in status.fix
-    nothing = probe([], None)
-    assert nothing.reason == "bubblewrap is not installed."
-
-    monkeypatch.setattr("apps.agents.sandbox.box.sandbox_status", lambda: status)
-    with pytest.raises(Unavailable, match="Commands cannot run: bubblewrap does not start") as caught:
-        Sandbox().run("touch ran", root=root)
-    assert caught.value.hint == status.fix
-    assert not (root / "ran").exists()
-
-
-@pytest.fixture
-def off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOM_SANDBOX", "off")
-    monkeypatch.setenv("SOME_API_KEY", "canary-4717")
-
-
-@pytest.mark.usefixtures("off")
-def test_the_operator_can_switch_it_off_and_every_result_says_so(root: Path) -> None:
-    assert sandbox_status().kind == "off"
-    result = Sandbox().run(["sh", "-c", "env; touch made; exit 4"], root=root)
-    assert (result.exit_code, result.sandbox) == (4, "off")
-    assert "canary-4717" not in result.output
-    assert (root / "made").exists()
-    if os.geteuid() == 0:
-        assert (root / "made").stat().st_uid == Sandbox().uid
-
-
-@pytest.mark.usefixtures("off")
-def test_switched_off_limits_still_hold_and_orphans_still_end(root: Path) -> None:
-    result = Sandbox().run("(setsid sleep 4718 &); (sleep 4718 &); sleep 4718", root=root, timeout=1)
-    assert result.timed_out
-    assert gone("4718", 0)
-    small = Sandbox(limits=Limits(file_size=MIB))
-    assert not small.run("head -c 2M /dev/zero > big", root=root).ok
 
 
 @needs_sandbox

@@ -1,12 +1,9 @@
-"""A session's worktree: every turn kept, nothing lost, and nothing in it that git would be led astray by."""
+"""A session's worktree: every turn kept, nothing lost."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,33 +11,9 @@ import pytest
 from apps.agents.hub import Hub
 from apps.agents.workspace import Workspace
 from apps.core.errors import Conflict, Forbidden, Unavailable
+from tests.agents.workspace_room import AUTHOR, FILES, REF, head_of, hub, work
 
-AUTHOR = "Ada <ada@example.org>"
-REF = "refs/loom/sessions/1"
-FILES: dict[str, bytes | None] = {
-    "README.md": b"# Start\n",
-    "src/app.py": b"print('a')\n",
-    ".gitignore": b"/build/\n*.log\n",
-}
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Hub:
-    hub = Hub(tmp_path / "hubs" / "1.git")
-    hub.create()
-    hub.commit_files("main", FILES, "Start")
-    return hub
-
-
-@pytest.fixture
-def work(hub: Hub, tmp_path: Path) -> Workspace:
-    return Workspace.open(hub, tmp_path / "trees" / "1", _head(hub))
-
-
-def _head(hub: Hub) -> str:
-    head = hub.head()
-    assert head is not None
-    return head
+__all__ = ["hub", "work"]
 
 
 def _names(root: Path) -> list[str]:
@@ -138,7 +111,7 @@ def test_a_directory_that_is_not_ours_is_left_alone(hub: Hub, tmp_path: Path) ->
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     with pytest.raises(Conflict, match="is not a worktree of Loom"):
-        Workspace.open(hub, tmp_path / "mine", _head(hub))
+        Workspace.open(hub, tmp_path / "mine", head_of(hub))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
@@ -194,7 +167,7 @@ def test_a_conflict_is_resolved_on_top_of_main(work: Workspace, hub: Hub) -> Non
 
 def test_work_that_was_not_kept_survives_a_reset(work: Workspace, hub: Hub) -> None:
     work.write("unsaved.txt", b"precious")
-    work.reset_to(hub.tree(_head(hub)), _head(hub))
+    work.reset_to(hub.tree(head_of(hub)), head_of(hub))
     [kept] = hub.refs("refs/loom/kept").values()
     assert hub.read(kept, "unsaved.txt") == b"precious"
 
@@ -291,7 +264,7 @@ def test_run_as_root_everything_belongs_to_the_sandbox_user(hub: Hub, tmp_path: 
     def owners(root: Path) -> set[int]:
         return {path.lstat().st_uid for path in (root, *root.rglob("*"))}
 
-    work = Workspace.open(hub, tmp_path / "t" / "1", _head(hub), owner_uid=61234)
+    work = Workspace.open(hub, tmp_path / "t" / "1", head_of(hub), owner_uid=61234)
     assert owners(work.root) == {61234}
     work.write("deep/er/file.txt", b"x")
     (work.root / "link").symlink_to("/etc/passwd")
@@ -301,172 +274,3 @@ def test_run_as_root_everything_belongs_to_the_sandbox_user(hub: Hub, tmp_path: 
     work.restore(first)
     assert owners(work.root) == {61234}
     assert Path("/etc/passwd").stat().st_uid == 0
-
-
-# What a hostile agent leaves for the platform's git to find.
-
-
-def _trap(where: Path, flag: Path) -> None:
-    """A repository whose configuration names commands for everything git can be made to run."""
-    subprocess.run(["git", "init", "--quiet", str(where)], check=True)
-    script = where / ".git" / "evil.sh"
-    script.write_text(f"#!/bin/sh\ntouch {flag}\ncat\n")
-    script.chmod(0o755)
-    (where / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
-    with (where / ".git" / "config").open("a") as config:
-        config.write(
-            f"[core]\n\tfsmonitor = {script}\n\tsshCommand = {script}\n\tpager = {script}\n"
-            f'[filter "evil"]\n\tclean = {script}\n\tsmudge = {script}\n\trequired = true\n'
-            f'[diff "evil"]\n\tcommand = {script}\n\ttextconv = {script}\n[diff]\n\texternal = {script}\n'
-        )
-    for hook in ("pre-commit", "post-checkout", "post-index-change", "reference-transaction"):
-        shutil.copy(script, where / ".git" / "hooks" / hook)
-    identity = [
-        "-c",
-        "user.name=x",
-        "-c",
-        "user.email=x",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.hooksPath=/",
-    ]
-    commit = ["git", "-C", str(where), *identity, "commit", "--quiet", "--allow-empty", "-m", "x"]
-    subprocess.run(commit, check=True)
-    flag.unlink(missing_ok=True)
-
-
-def _everything(work: Workspace) -> None:
-    work.git.status()
-    work.write("note.txt", b"1")
-    work.git.diff()
-    work.snapshot("Turn", REF)
-    work.write("inner/file.txt", b"2")
-    work.git.status()
-    work.snapshot("Turn", REF)
-    work.reset_to(work.hub.tree(work.head), work.base)
-    work.restore(work.base)
-
-
-def test_a_git_directory_put_into_the_worktree_runs_nothing(work: Workspace, tmp_path: Path) -> None:
-    flag = tmp_path / "PWNED"
-    _trap(work.root, flag)
-    _trap(work.root / "inner", flag)
-    _trap(work.root / "src" / "deep", flag)
-    _trap(work.root / "node_modules" / "m", flag)
-    work.write(".gitignore", b"!node_modules\n")
-    _everything(work)
-    assert not flag.exists()
-
-
-def test_a_git_file_that_points_elsewhere_is_not_followed(work: Workspace, tmp_path: Path) -> None:
-    flag = tmp_path / "PWNED"
-    _trap(tmp_path / "evil", flag)
-    for place in (work.root, work.root / "inner"):
-        place.mkdir(exist_ok=True)
-        (place / ".git").write_text(f"gitdir: {tmp_path}/evil/.git\n")
-    _everything(work)
-    assert not flag.exists()
-
-
-def test_a_submodule_of_the_project_is_not_entered(hub: Hub, tmp_path: Path) -> None:
-    link = f"160000 commit {_head(hub)}\tinner\n"
-    blob = hub.git.line(
-        "hash-object", "-w", "--stdin", stdin=b'[submodule "inner"]\n\tpath = inner\n\turl = ext::sh\n'
-    )
-    tree = hub.git.line("mktree", stdin=f"{link}100644 blob {blob}\t.gitmodules\n".encode())
-    commit = hub.commit_tree(tree, [], "With a submodule")
-    work = Workspace.open(hub, tmp_path / "t" / "1", commit)
-    flag = tmp_path / "PWNED"
-    _trap(work.root / "inner", flag)
-    _everything(work)
-    assert not flag.exists()
-    assert hub.files(commit) == [".gitmodules"]
-
-
-def test_a_nested_repository_is_kept_as_plain_files(work: Workspace, hub: Hub) -> None:
-    subprocess.run(["git", "init", "--quiet", str(work.root / "inner")], check=True)
-    work.write("inner/main.rs", b"fn main() {}\n")
-    commit, _ = work.snapshot("Turn", REF)
-    assert "inner/main.rs" in hub.files(commit)
-    assert (work.state / "nested").is_dir(), "its own history is put aside, not destroyed"
-
-
-def test_pipes_sockets_and_locked_files_do_not_stop_a_snapshot(work: Workspace, hub: Hub) -> None:
-    os.mkfifo(work.root / "pipe")
-    (work.root / "README.md").unlink()
-    os.mkfifo(work.root / "README.md")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(work.root / "socket"))
-        work.write("locked/file.txt", b"1")
-        (work.root / "locked" / "file.txt").chmod(0)
-        (work.root / "locked").chmod(0)
-        commit, _ = work.snapshot("Turn", REF)
-    assert "locked/file.txt" in hub.files(commit)
-    assert "README.md" not in hub.files(commit)
-    (work.root / "locked").chmod(0)
-    work.discard()
-    assert not work.root.exists()
-
-
-# Disks that are full or read-only.
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(place)], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def test_a_full_disk_is_said_and_nothing_kept_is_lost(small_disk: Path, hub: Hub) -> None:
-    work = Workspace.open(hub, small_disk / "1", _head(hub))
-    work.write("small.txt", b"kept")
-    commit, _ = work.snapshot("Turn 1", REF)
-    with pytest.raises(Unavailable, match="The disk is full") as caught:
-        work.write("small.txt", os.urandom(3 << 20))
-    assert "Free some space" in caught.value.hint
-    assert (work.root / "small.txt").read_bytes() == b"kept"
-    assert work.snapshot("Turn 2", REF) == (commit, False)
-
-
-def test_a_hub_on_a_full_disk_keeps_its_last_commit(small_disk: Path, tmp_path: Path) -> None:
-    hub = Hub(small_disk / "1.git")
-    hub.create()
-    first = hub.commit_files("main", {"a": b"1"}, "First")
-    work = Workspace.open(hub, tmp_path / "t" / "1", first)
-    work.write("big.bin", os.urandom(3 << 20))
-    with pytest.raises(Unavailable, match="The disk is full"):
-        work.snapshot("Turn", REF)
-    with pytest.raises(Unavailable, match="The disk is full"):
-        work.discard()
-    assert (work.root / "big.bin").stat().st_size == 3 << 20
-    (work.root / "big.bin").write_bytes(b"less")
-    assert work.snapshot("Turn", REF)[1] is True
-    assert hub.head() == first
-
-
-def test_a_read_only_disk_is_said(small_disk: Path) -> None:
-    hub = Hub(small_disk / "1.git")
-    hub.create()
-    first = hub.commit_files("main", {"a": b"1"}, "First")
-    work = Workspace.open(hub, small_disk / "t", first)
-    work.write("b", b"2")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for attempt in (
-        lambda: work.write("a", b"x"),
-        lambda: work.snapshot("Turn", REF),
-        lambda: hub.commit_files("main", {"a": b"3"}, "Second"),
-        lambda: hub.export(first, small_disk / "x"),
-        lambda: hub.clone_to(small_disk / "out"),
-    ):
-        with pytest.raises(Unavailable, match="The disk is read-only"):
-            attempt()
-    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    assert work.snapshot("Turn", REF)[1] is True

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apps.providers.answers import Answer, ErrorInside, StreamReader, read_body, read_usage
 from apps.providers.errors import Garbage, Usage
 from apps.providers.scripted import ScriptedReply
-from tests.providers.script_server import completion_of, events_of, pieces_of
+from tests.providers.completions import completion_of, events_of, pieces_of
 
 CALLS = tuple(
     {"id": f"c{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}

@@ -14,8 +14,9 @@ from apps.providers.gateway import Payer, Reply, complete, takes_tools
 from apps.providers.models import Budget, Call, Provider
 from apps.providers.scripted import ScriptedReply
 from apps.providers.services import provider_update
+from tests.providers.completions import usage_of
 from tests.providers.conftest import HELLO, TOOLS, MakeProvider, MakeRequest, message
-from tests.providers.script_server import ScriptServer, usage_of
+from tests.providers.script_server import ScriptServer
 
 
 def test_a_reply_carries_text_tokens_and_cost(

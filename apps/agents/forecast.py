@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from django.db.models import Q
+
 from apps.agents.lock_models import FileLock
 from apps.agents.merge_models import MergePolicy
 from apps.agents.models import Session, Turn
@@ -77,11 +79,17 @@ def _locked(ready: Sequence[Bead]) -> dict[int, str]:
 
 def held_beads(beads: Iterable[Bead]) -> dict[int, str]:
     """Those of the beads, of any projects, that are ready and yet wait for the files of others; and why."""
-    projects = {bead.project_id for bead in beads if bead.status == Bead.Status.OPEN}
+    asked = [(bead.priority, bead.pk, bead.project_id) for bead in beads if bead.status == Bead.Status.OPEN]
+    projects = {project_id for *_, project_id in asked}
     if not projects:
         return {}
     work = Bead.objects.only(*TOLD_BY)
-    every = list(work.filter(project_id__in=projects).ready().order_by("priority", "id")[:READY])
+    # A bead waits for those at work and for those that start before it: what comes later is not read.
+    priority, last, _ = max(asked)
+    before = Q(priority__lt=priority) | Q(priority=priority, pk__lte=last)
+    every = list(work.filter(before, project_id__in=projects).ready().order_by("priority", "id")[:READY])
+    if not any(map(declared_paths, every)):
+        return {}
     locked = _locked(every)
     projects -= _in_parallel(projects)
     rows = work.filter(project_id__in=projects)

@@ -47,8 +47,8 @@ class Edge:
 class Drawing:
     width: int
     height: int
-    boxes: list[Box]
-    edges: list[Edge]
+    boxes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
     critical: list[Node]
 
 
@@ -76,8 +76,8 @@ def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]]) -> Drawin
     return Drawing(
         width=2 * EDGE + max(1, len(columns)) * (BOX + GAP_X) - GAP_X,
         height=2 * EDGE + max((len(ids) for ids in columns.values()), default=1) * (HIGH + GAP_Y) - GAP_Y,
-        boxes=[Box(known[pk], x, y, pk in path) for pk, (x, y) in place.items()],
-        edges=sorted(drawn, key=lambda edge: edge.is_critical),
+        boxes=tuple(Box(known[pk], x, y, pk in path) for pk, (x, y) in place.items()),
+        edges=tuple(sorted(drawn, key=lambda edge: edge.is_critical)),
         critical=[known[pk] for pk in path],
     )
 

@@ -100,15 +100,14 @@ def show(request: HttpRequest, template: str, context: dict[str, Any], status: i
         "is_still": request.method == "POST",
         "here": back(request) if request.method == "POST" else request.get_full_path(),
     }
-    return render(request, template, {**frame(request), **told, **context}, status=status)
+    return render(request, template, {**frame(request, context), **told, **context}, status=status)
 
 
-def frame(request: HttpRequest) -> dict[str, Any]:
-    """What stands around every page."""
+def frame(request: HttpRequest, known: dict[str, Any]) -> dict[str, Any]:
+    """What stands around every page; projects that the page has read already are not read again."""
     return {
         "seen": request.META.get("loom.seen") or str(queries.newest_event(request.user)),
-        "rail_projects": queries.projects_of(request.user),
-        "at_work": queries.agents_at_work(request.user),
+        "rail_projects": known.get("rail_projects") or queries.projects_of(request.user),
         "waiting_count": queries.waiting_count(request.user),
         "unread_count": queries.unread_count(request.user),
         "sandbox": sandbox_status(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, F, Max, Q, Sum, Value, When, Window
 from django.db.models.functions import RowNumber
@@ -56,6 +56,44 @@ class BeadLine:
     agent: str
     doing: str
     turns: int
+    cost_microusd: int
+
+    @property
+    def shown(self) -> Shown:
+        bead = self.bead
+        is_read = "requirements" in getattr(bead, "_prefetched_objects_cache", ())
+        return Shown(
+            pk=bead.pk,
+            key=bead.key,
+            title=bead.title,
+            priority=bead.priority,
+            role=bead.role,
+            merged_commit=bead.merged_commit,
+            labels=tuple(map(str, bead.labels)),
+            requirements=tuple(row.key for row in bead.requirements.all()) if is_read else (),
+            state=self.state,
+            words=self.words,
+            agent=self.agent,
+            doing=self.doing,
+            cost_microusd=self.cost_microusd,
+        )
+
+
+class Shown(NamedTuple):
+    """All that cards and rows show of a bead: those that show the same are the same."""
+
+    pk: int
+    key: str
+    title: str
+    priority: int
+    role: str
+    merged_commit: str
+    labels: tuple[str, ...]
+    requirements: tuple[str, ...]
+    state: str
+    words: str
+    agent: str
+    doing: str
     cost_microusd: int
 
 

@@ -149,22 +149,15 @@ class Lane:
 def board_of(project: Project, filters: Filters, *, by_epic: bool) -> list[Lane]:
     """Columns, in one lane or in one per epic; each shows what matters first and counts the others."""
     placed = filters.apply(beads_placed(project))
-    group = ("parent_id", "place") if by_epic else ("place",)
-    totals = {
-        tuple(row[name] for name in group): row["count"]
-        for row in placed.order_by().values(*group).annotate(count=Count("pk", distinct=True))
-    }
-    shown = _first(placed, group, PER_LANE if by_epic else PER_COLUMN)
-    epics = _epics(project, {key[0] for key in totals}) if by_epic else {None: ("", "")}
+    shown = _first(placed, by_epic=by_epic)
+    epics = _epics(project, {line.bead.parent_id for line in shown}) if by_epic else {None: ("", "")}
     lanes = {pk: Lane(title, key, _columns()) for pk, (title, key) in list(epics.items())[:LANES]}
     for line in shown:
         lane = lanes.get(line.bead.parent_id if by_epic else None)
         if lane is not None:
-            _column(lane, vars(line.bead)["place"]).lines.append(line)
-    for key, count in totals.items():
-        lane = lanes.get(key[0] if by_epic else None)
-        if lane is not None:
-            _column(lane, key[-1]).total = count
+            column = _column(lane, vars(line.bead)["place"])
+            column.lines.append(line)
+            column.total = vars(line.bead)["total"]
     return list(lanes.values())
 
 
@@ -186,14 +179,15 @@ def _epics(project: Project, wanted: set[int | None]) -> dict[int | None, tuple[
     return found
 
 
-def _first(placed: QuerySet[Bead], group: tuple[str, ...], count: int) -> list[BeadLine]:
-    order: list[Any] = [
-        Case(When(place="done", then=F("closed_at")), default=None).desc(nulls_last=True),
-        F("priority"),
-        F("id"),
-    ]
-    rank = Window(RowNumber(), partition_by=[F(name) for name in group], order_by=order)
-    rows = placed.annotate(rank=rank).filter(rank__lte=count).order_by("rank")
+def _first(placed: QuerySet[Bead], *, by_epic: bool) -> list[BeadLine]:
+    """The first of each column, of what is done the newest; each with how many its column has."""
+    group = [F("parent_id"), F("place")] if by_epic else [F("place")]
+    order: list[Any] = [F("closed_at").desc(nulls_last=True), F("priority"), F("id")]
+    ranked = placed.annotate(
+        rank=Window(RowNumber(), partition_by=group, order_by=order),
+        total=Window(Count("pk"), partition_by=group),
+    )
+    rows = ranked.filter(rank__lte=PER_LANE if by_epic else PER_COLUMN).order_by("rank")
     return bead_lines(list(rows.only(*SHOWN).prefetch_related(KEYS)))
 
 

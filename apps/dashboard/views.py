@@ -21,18 +21,21 @@ COLORS = (
 
 @page
 def home(request: HttpRequest) -> HttpResponse:
-    cards = queries.project_cards(queries.projects_of(request.user))
+    projects = queries.projects_of(request.user)
+    cards = queries.project_cards(projects)
     queries.add_bead_lines(cards)
     providers = queries.providers_of(request.user)
     return show(
         request,
         "dashboard/home.html",
         {
+            "rail_projects": projects,
             "cards": cards,
             "questions": queries.questions_of(request.user),
             "events": queries_events.event_lines(request.user),
             "spent": sum(card.cost_microusd for card in cards),
             "agents": queries_home.at_work(request.user),
+            "at_work": queries.agents_at_work(request.user),
             "finished": queries_home.finished(request.user),
             "today": queries_home.today(request.user),
             "providers": providers,

@@ -110,3 +110,17 @@ def test_dispatch_starts_what_is_apart_and_the_rest_when_its_turn_comes() -> Non
     dispatch(world.project.pk)
     assert Run.objects.filter(flow="bead.work", bead_id=second.pk).exists()
     doorbell.use(None)
+
+
+@pytest.mark.django_db
+def test_what_starts_earlier_holds_a_bead_and_what_starts_later_does_not() -> None:
+    world = world_build(rows=0)
+    low, high, other = (
+        bead(world, "Low", "a.py", priority=3),
+        bead(world, "High", "a.py", priority=1),
+        bead(world, "Other", "b.py"),
+    )
+    assert set(held_beads([low])) == {low.pk}
+    assert held_beads([high, other]) == {}
+    work_on(world, other)
+    assert "both touch b.py" in held_beads([bead(world, "First", "b.py", priority=0)]).popitem()[1]

@@ -82,7 +82,7 @@ def test_the_critical_path_is_the_longest_chain_of_what_is_open() -> None:
 
 
 def test_a_graph_of_nothing_or_of_what_is_done_has_no_critical_path() -> None:
-    assert draw([], {}).boxes == []
+    assert draw([], {}).boxes == ()
     assert draw([node(0, is_done=True)], {}).critical == []
 
 

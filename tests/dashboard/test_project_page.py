@@ -6,12 +6,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import User
+from apps.accounts.models import Role, User
 from apps.agents.models import Evidence, Review
+from apps.beads.models import Bead
 from apps.beads.services import bead_close, bead_create
-from apps.dashboard.queries_board import PER_PAGE
+from apps.dashboard.queries_board import PER_COLUMN, PER_PAGE
 from tests.dashboard.test_home import read, words
-from tests.world import World, bead_add
+from tests.world import World, bead_add, client_of
 
 
 def address(world: World) -> str:
@@ -100,3 +101,27 @@ def test_more_beads_cost_no_more_queries(reader: Client, world: World) -> None:
     with CaptureQueriesContext(connection) as many:
         read(reader, address(world))
     assert len(many) == len(few)
+
+
+def test_cards_and_rows_follow_what_they_show_and_who_looks(reader: Client, world: World) -> None:
+    """They are kept by what they show: another title, or one who may only look, is another card."""
+    bead, viewer = world.beads[0], client_of(world, Role.VIEWER, "vic")
+    for part in ("board/", "beads/", ""):
+        assert bead.title in read(reader, address(world) + part)
+        assert "Move to" not in words(read(viewer, address(world) + part))
+    assert f'draggable="true" data-bead="{bead.key}"' in read(reader, address(world) + "board/")
+    assert f'name="bead" value="{bead.key}"' not in read(viewer, address(world) + "beads/")
+    Bead.objects.filter(pk=bead.pk).update(title="Another <b>title</b>")
+    for part in ("board/", "beads/", ""):
+        page = read(reader, address(world) + part)
+        assert "Another &lt;b&gt;title&lt;/b&gt;" in page
+        assert f">{bead.title}</a>" not in page
+
+
+def test_a_board_counts_what_it_does_not_show(reader: Client, world: World) -> None:
+    for _ in range(PER_COLUMN + 3):
+        bead_create(project=world.project, title="One of many", labels=["many"])
+    page = words(read(reader, address(world) + "board/?label=many"))
+    assert f"Ready {PER_COLUMN + 3}" in page
+    assert "3 more" in page
+    assert page.count("One of many") == PER_COLUMN

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
@@ -14,8 +16,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.agents.results import counts_text
+from apps.dashboard.graph import Box, Drawing, Edge
 from apps.dashboard.markdown import plain as plainly
 from apps.dashboard.markdown import rendered
+from apps.dashboard.queries import BeadLine, Shown
 from apps.dashboard.queries_board import MOVES
 
 register = template.Library()
@@ -32,6 +36,7 @@ SHAPES = {
 
 
 PRETTY_CHARS = 2000
+KEPT = 4096  # cards and rows of beads, of about a kilobyte each
 MENU = "".join(
     f'<button class="item" name="to" value="{to}" formaction="{{0}}">Move to {name}</button>'
     for to, name in MOVES.items()
@@ -296,3 +301,27 @@ def without(text: str, beginning: str) -> str:
 def move_items(address: str) -> SafeString:
     """The ways a card can go, as buttons of its menu."""
     return format_html(MENU, address)
+
+
+@register.simple_tag
+def bead_part(name: str, line: BeadLine, may_write: object = False) -> SafeString:
+    """A card or row of a bead. Many are shown, again and again, and few have changed since."""
+    return _bead_part(name, line.shown, bool(may_write))
+
+
+@lru_cache(maxsize=KEPT)
+def _bead_part(name: str, shown: Shown, may_write: bool) -> SafeString:
+    context = {"line": shown, "may_write": may_write}
+    return render_to_string(f"parts/{name}.html", context)
+
+
+@register.simple_tag
+def graph_boxes(drawing: Drawing) -> SafeString:
+    """What is in the picture of a work graph, which stays the same while no bead changes its state."""
+    return _graph_boxes(drawing.edges, drawing.boxes)
+
+
+@lru_cache(maxsize=32)
+def _graph_boxes(edges: tuple[Edge, ...], boxes: tuple[Box, ...]) -> SafeString:
+    context = {"edges": edges, "boxes": boxes}
+    return render_to_string("parts/graph_boxes.html", context)

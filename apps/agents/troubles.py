@@ -191,6 +191,8 @@ def _revive(stop: TroubleStop, choice: str, actor: str) -> None:
         return
     if choice != RETRY or not Run.objects.filter(pk=stop.run_id, status=Run.Status.FAILED).exists():
         return  # withdrawn, or somebody retried the run by hand
+    if stop.bead is not None and stop.bead.status == Bead.Status.CLOSED:
+        return
     try:
         run_retry(run_id=stop.run_id, actor=actor)
     except Conflict:

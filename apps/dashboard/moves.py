@@ -11,7 +11,7 @@ from apps.beads.services import bead_block, bead_close, bead_reopen, bead_resume
 from apps.core.errors import BadInput, Conflict
 from apps.engine.models import Run
 from apps.engine.services import run_cancel, run_pause, run_resume, run_retry
-from apps.workflows.handing import bead_redispatch
+from apps.workflows.handing import bead_redispatch, work_hold
 
 
 @transaction.atomic
@@ -32,6 +32,7 @@ def bead_move(*, bead: Bead, to: str, actor: str, reason: str = "") -> str:
 @transaction.atomic
 def work_close(*, bead: Bead, actor: str, reason: str) -> str:
     """Close it and stop what works on it."""
+    work_hold(bead)
     if not bead_close(bead=bead, reason=reason, actor=actor):
         raise Conflict(f"{bead.key} is closed already.")
     _each_run(bead, run_cancel, actor)
@@ -41,6 +42,7 @@ def work_close(*, bead: Bead, actor: str, reason: str) -> str:
 @transaction.atomic
 def work_stop(*, bead: Bead, actor: str, reason: str) -> str:
     """Stop what works on it; it waits for a person."""
+    work_hold(bead)
     bead_block(bead=bead, reason=reason, actor=actor)
     _each_run(bead, run_cancel, actor)
     return f"{bead.key} waits for a person."

@@ -239,6 +239,8 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
     run = _locked(run_id)
     if run.status != Run.Status.FAILED:
         raise Conflict(f"Only a failed run can be retried; {run.key} is {run.status}.")
+    if later := _successor(run):
+        raise Conflict(f"{later} has taken the place of {run.key}, which is not taken up again.")
     joined = _forget_failure(run)
     Run.objects.filter(pk=run_id).update(
         status=Run.Status.READY,
@@ -254,6 +256,14 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
         run_retry(run_id=child_id, actor=actor)
     tell(run, "run.retried", actor=actor)
     return run
+
+
+def _successor(run: Run) -> str:
+    """The run that was started for the same bead after this one; two never work on it."""
+    if run.bead_id is None or run.parent_id is not None:
+        return ""
+    later = Run.objects.filter(bead_id=run.bead_id, flow=run.flow, parent=None, pk__gt=run.pk)
+    return later.order_by("-pk").values_list("key", flat=True).first() or ""
 
 
 def _forget_failure(run: Run) -> list[int]:

@@ -66,7 +66,8 @@ def error_file(*, project: Project, report: dict[str, Any], actor: str) -> tuple
 
 
 def _again(bead: Bead, priority: int, actor: str) -> None:
-    count = int(bead.context.get("occurrences", "1")) + 1
+    said = str(bead.context.get("occurrences", ""))  # which people may change
+    count = (int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 1) + 1
     changes: dict[str, Any] = {"context": {**bead.context, "occurrences": str(count)}}
     if priority < bead.priority:
         changes["priority"] = priority

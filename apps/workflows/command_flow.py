@@ -28,8 +28,9 @@ from apps.commands.models import CommandRun
 from apps.commands.services import command_judge
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.states import move
-from apps.decisions.services import decision_request
-from apps.engine.errors import StepFailed
+from apps.decisions.models import Decision
+from apps.decisions.services import decision_cancel, decision_request
+from apps.engine.errors import Canceled, StepFailed
 from apps.engine.flow import Handle, call, current, flow, joins, step, wait_for
 from apps.engine.services import run_start
 from apps.events.bus import emit
@@ -89,6 +90,14 @@ def line_of(command: str, folder: str) -> str:
 @flow(FLOW)
 def command_execute(command_id: int) -> dict[str, Any]:
     """Ask a person if the rules say so, run the command, keep what it said."""
+    try:
+        return _asked_and_run(command_id)
+    except Canceled:
+        step(command_cancel, command_id=command_id)
+        raise
+
+
+def _asked_and_run(command_id: int) -> dict[str, Any]:
     asked = step(command_ask_person, command_id=command_id)
     if asked["decision"]:
         said = wait_for(f"decision:{asked['decision']}") or {}
@@ -175,6 +184,14 @@ def _files(row: CommandRun) -> Tree:
         with suppress(NotFound):  # nobody worked on it yet
             return tree_at(row.project, bead=row.bead_key)
     return tree_at(row.project)
+
+
+def command_cancel(*, command_id: int) -> None:
+    """Nobody waits for it any more: its question goes, and its place is free for others."""
+    row = CommandRun.objects.get(pk=command_id)
+    for decision in Decision.objects.open().filter(pk=row.decision_id or 0).select_related("project"):
+        decision_cancel(decision=decision)
+    _end(command_id, CommandRun.Status.FAILED, error="It was canceled.")
 
 
 def command_end(*, command_id: int, status: str, error: str) -> None:

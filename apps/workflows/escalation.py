@@ -25,6 +25,7 @@ from apps.engine.flow import current, flow, sleep, step, wait_for
 from apps.engine.models import Run
 from apps.engine.services import run_cancel, run_pause, run_resume, run_start
 from apps.projects.models import Project
+from apps.workflows.handing import work_hold
 from apps.workflows.talk import answer
 
 ESCALATION_FLOW = "bead.escalation"
@@ -43,7 +44,7 @@ def bead_escalate(*, bead: Bead, reason: str, returned_to: str = "", actor: str 
 
     `returned_to` is a role, an agent or a person: who is asked for more information and gets the bead back.
     """
-    Project.objects.locked(bead.project_id)
+    work_hold(bead)
     bead = Bead.objects.select_related("project").get(pk=bead.pk)
     if bead.status in {Bead.Status.CLOSED, Bead.Status.DEFERRED}:
         raise Conflict(f"{bead.key} is {bead.status}; there is no work on it to escalate.")

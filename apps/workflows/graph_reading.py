@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from apps.core.errors import BadInput
+from apps.core.storable import storable
 from apps.workflows.graph import END, Graph
 
 MAX_CHARS = 128 * 1024
@@ -119,7 +120,7 @@ def yaml_source(text: str) -> Source:
     except RecursionError:
         raise BadInput("A definition is not nested that deeply.") from None
     source = Source(None)
-    source.data = _plain(root, (), source.lines, set()) if root is not None else None
+    source.data = storable(_plain(root, (), source.lines, set())) if root is not None else None
     return source
 
 
@@ -177,7 +178,7 @@ IGNORED = {"id", "workflow_id", "created_at", "updated_at", "node_key"}
 def native(data: dict[str, Any]) -> dict[str, Any]:
     """The same definition in our words, whether it came in those of the HTTP API (lists, `node_key`, ...)."""
     nodes, edges = data.get("nodes"), data.get("edges")
-    if not isinstance(nodes, list):
+    if not isinstance(nodes, list) or not isinstance(edges, list | None):
         return data
     found = {key: value for key, value in data.items() if key in OWN}
     found["default"] = data.get("is_default", data.get("default", False))
@@ -195,7 +196,8 @@ def native(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _native_node(node: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = dict(node.get("metadata") or {})
+    metadata = node.get("metadata")
+    found: dict[str, Any] = dict(metadata) if isinstance(metadata, dict) else {}
     for key, value in node.items():
         if key in IGNORED or key in {"metadata", "timeout_minutes"} or value in ("", None):
             continue

@@ -54,10 +54,16 @@ def _held_by(bead: Bead, name: str) -> bool:
     return True
 
 
+def work_hold(bead: Bead) -> None:
+    """Lock the runs at work on a bead, then its project: as their steps do, else both might wait for ever."""
+    list(Run.objects.locked().unfinished().filter(bead_id=bead.pk).values_list("pk"))
+    Project.objects.locked(bead.project_id)
+
+
 @transaction.atomic
 def bead_redispatch(*, bead: Bead, reason: str, actor: str) -> bool:
     """Have a bead worked on anew; False if the work under way ends first, which takes it a moment."""
-    Project.objects.locked(bead.project_id)
+    work_hold(bead)
     bead = Bead.objects.select_related("project").get(pk=bead.pk)
     runs = Run.objects.unfinished().filter(bead_id=bead.pk, parent=None)
     at_work = list(runs.filter(cancel_requested=False))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from apps.beads.models import Bead
+from apps.beads.services import bead_resume
 from apps.decisions.models import Decision
+from apps.engine.models import Run
 from apps.events.bus import on, on_all
 from apps.events.models import Event
 from apps.workflows.decision_flow import answer_start
@@ -37,6 +40,16 @@ def let_agents_answer(event: Event) -> None:
 @on("comment.created")
 def let_agents_hear(event: Event) -> None:
     remark_pass_on(comment_id=int(event.data["comment_id"]))
+
+
+@on("run.retried")
+def resume_bead(event: Event) -> None:
+    """With a failed run its bead goes on, whoever retried it; not one that waits for an answer by now."""
+    runs = Run.objects.filter(key=event.subject.removeprefix("run:"), bead_id=event.bead_id, parent=None)
+    going = runs.filter(status__in=[Run.Status.READY, Run.Status.RUNNING]).exists()
+    bead = Bead.objects.select_related("project").filter(pk=event.bead_id or 0).first()
+    if going and bead is not None:
+        bead_resume(bead=bead, actor=event.actor)
 
 
 @on("bead.closed")

@@ -135,9 +135,12 @@ def agent_tell(*, agent_id: int, command: str, actor: str, patience: float | Non
         _seconds(patience)
     with transaction.atomic():
         _command(agent_id, command, actor=actor)
-        life = life_of(agent_id) or _lives_start([agent_id])[0]
+        if (life := life_of(agent_id)) is None:
+            _lives_start([agent_id])
+            life = life_of(agent_id)  # maybe one that another process has just started
         said = {"command": "look", "actor": actor, **({} if patience is None else {"patience": patience})}
-        run_signal(run_id=life.pk, name="agent", data=said)
+        if life is not None:
+            run_signal(run_id=life.pk, name="agent", data=said)
 
 
 def agent_add(*, project: Project, role: str, paused: bool = False, actor: str = "") -> Agent:

@@ -31,7 +31,7 @@ from apps.engine.models import Run
 from apps.engine.services import run_cancel
 from apps.projects.models import Project
 from apps.workflows.dispatch import readings_of
-from apps.workflows.handing import bead_take
+from apps.workflows.handing import bead_take, work_hold
 from apps.workflows.work import work_claim
 
 MARK = "taken_over_by"  # in the context of a bead whose work still stops
@@ -42,7 +42,7 @@ AT_WORK = {Bead.Status.IN_PROGRESS, Bead.Status.BLOCKED}
 @transaction.atomic
 def bead_take_over(*, bead: Bead, person: str) -> bool:
     """Take a bead from whoever works on it; False if that stops first, at the end of the step it is at."""
-    Project.objects.locked(bead.project_id)
+    work_hold(bead)
     bead = Bead.objects.select_related("project").get(pk=bead.pk)
     runs = list(Run.objects.unfinished().filter(bead_id=bead.pk, parent=None))
     if not runs:
@@ -100,9 +100,11 @@ def bead_taken(*, bead: Bead, person: str) -> None:
 
 
 def _unmark(bead: Bead) -> None:
-    context = {name: value for name, value in bead.context.items() if name != MARK}
-    if context != bead.context:
-        Bead.objects.filter(pk=bead.pk).update(context=context)
+    Project.objects.locked(bead.project_id)  # somebody may have changed the context since the bead was read
+    context = Bead.objects.values_list("context", flat=True).get(pk=bead.pk)
+    kept = {name: value for name, value in context.items() if name != MARK}
+    if kept != context:
+        Bead.objects.filter(pk=bead.pk).update(context=kept)
 
 
 # -- the files -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,8 +196,13 @@ def weave_resume(wish: Wish, project: Project) -> None:
     stuck = Decision.objects.open().filter(project=project, kind=Decision.Kind.STUCK)
     for decision in stuck.select_related("project", "bead"):
         decision_decide(decision=decision, choice="retry", decider=A_PERSON)
-    for run in Run.objects.filter(project_id=project.pk, status=Run.Status.FAILED):
-        run_retry(run_id=run.pk, actor=A_PERSON)
-        if bead := Bead.objects.select_related("project").filter(pk=run.bead_id or 0).first():
-            bead_resume(bead=bead, actor=A_PERSON)
+    # Children are taken up again with their parents.
+    for run in Run.objects.filter(project_id=project.pk, status=Run.Status.FAILED, parent=None):
+        bead = Bead.objects.select_related("project").filter(pk=run.bead_id or 0).first()
+        if bead is not None and bead.status == Bead.Status.CLOSED:
+            continue
+        with suppress(Conflict), transaction.atomic():  # another run has taken its place
+            run_retry(run_id=run.pk, actor=A_PERSON)
+            if bead is not None:
+                bead_resume(bead=bead, actor=A_PERSON)
     weave_start(project=project)

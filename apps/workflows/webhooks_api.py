@@ -118,12 +118,12 @@ def _header(request: Request, name: str) -> str:
 
 def _read(raw: bytes) -> dict[str, Any]:
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = storable(orjson.loads(raw))
+    except (orjson.JSONDecodeError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise BadInput("The body is no JSON object.", hint="The webhook must send application/json.")
-    return dict(storable(body))
+    return body
 
 
 class HooksViewSet(TenantViewSet):

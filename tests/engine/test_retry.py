@@ -111,6 +111,16 @@ def test_only_a_failed_run_can_be_retried() -> None:
         run_retry(run_id=4711)
 
 
+def test_a_run_whose_bead_has_gone_on_with_another_is_not_retried() -> None:
+    first, other, second = (run(lambda: 1 / 0) for _ in range(3))
+    Run.objects.filter(pk__in=[first.pk, second.pk]).update(bead_id=7, flow=first.flow)
+    Run.objects.filter(pk=other.pk).update(bead_id=8, flow=first.flow)
+    with pytest.raises(Conflict, match="has taken the place"):
+        run_retry(run_id=first.pk)
+    run_retry(run_id=other.pk)
+    run_retry(run_id=second.pk)
+
+
 def test_a_parent_that_failed_of_its_child_is_retried_with_it() -> None:
     weather = Weather()
     FLOWS["test.child"] = Flow(name="test.child", function=lambda: step(weather.check), version=1)

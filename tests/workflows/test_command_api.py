@@ -11,6 +11,7 @@ from apps.accounts.models import Role
 from apps.commands.models import CommandRun
 from apps.commands.services import command_rule_set
 from apps.decisions.services import decision_decide
+from apps.engine.services import run_cancel
 from apps.events.models import Event
 from tests.api.clients import client_of, send
 from tests.workflows.studio import Answer, Studio, done
@@ -81,6 +82,13 @@ def test_what_the_rules_forbid_or_ask_about(open_studio: Open) -> None:
     studio.run()
     assert (shown(ann, first)["status"], shown(ann, first)["stdout"].strip()) == ("done", "one")
     assert (shown(ann, second)["status"], shown(ann, second)["error"]) == ("refused", "So.")
+    asking = execute(ann, studio, "echo three")
+    studio.run()
+    canceled = CommandRun.objects.get(pk=int(asking.json()["id"].removeprefix("cmd-")))
+    run_cancel(run_id=canceled.run_id or 0)
+    studio.run()
+    assert (shown(ann, asking)["status"], shown(ann, asking)["error"]) == ("failed", "It was canceled.")
+    assert not studio.project.decisions.open().exists()
     slow = execute(ann, studio, "sleep 20", timeout_seconds=1)
     lost = execute(ann, studio, "ls", working_dir="nowhere")
     studio.run()

@@ -231,6 +231,23 @@ def test_the_words_of_the_http_api_are_understood() -> None:
     assert (graph.start, ship.kind, ship.max_attempts, ship.timeout) == ("build", "merge", 2, 1800)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"edges": 5}, {"edges": {"a": 1}}, {"edges": "abc"},
+        {"nodes": [{"node_key": "a", "metadata": "abc"}]}, {"nodes": [{"node_key": "a", "metadata": [1]}]},
+    ],
+)  # fmt: skip
+def test_words_of_the_wrong_types_are_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(GraphRefused):
+        graph_read({"name": "odd", "nodes": [{"node_key": "a", "node_type": "task"}], "edges": [], **odd})
+
+
+def test_what_no_database_keeps_is_left_out_of_texts() -> None:
+    said = MINIMAL + 'description: "A\\0B\\ud800"\n'
+    assert graph_read(said).description == "AB?"
+
+
 def test_a_higher_priority_goes_first_for_beads_with_its_label() -> None:
     graph = graph_checked(
         changed(

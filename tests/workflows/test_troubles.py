@@ -6,17 +6,19 @@ from functools import partial
 
 import pytest
 
-from apps.agents.models import Trouble, TroubleStop
+from apps.agents.models import Session, Trouble, TroubleStop
 from apps.agents.troubles import Report, trouble_report, trouble_settle
 from apps.beads.models import Bead
+from apps.beads.services import bead_block, bead_close, bead_reopen
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide
 from apps.engine.models import Run, Signal
-from apps.engine.services import run_cancel
+from apps.engine.services import run_cancel, run_retry
 from apps.events import bus
 from apps.events.models import Event
 from apps.providers import pool
 from apps.providers.models import Provider
+from apps.workflows.weaving import Wish, weave_resume
 from tests.engine.flows import at_once
 from tests.workflows.stuck import Messages, Open, good, helpless, retry
 from tests.workflows.studio import Answer, Studio, done, replies, write
@@ -184,6 +186,46 @@ def test_a_failed_run_is_a_question_and_its_answer_revives_it(
 
 def _explode(**_: object) -> None:
     raise RuntimeError("boom")
+
+
+def test_who_retries_a_failed_run_by_hand_frees_its_bead_too(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(good)
+    bead = studio.bead()
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.workflows.bead_flow.bead_close", _explode)
+        studio.run()
+    run = Run.objects.get(flow="bead.work")
+    run_retry(run_id=run.pk, actor="ann")
+    assert studio.refreshed(bead).status == Bead.Status.IN_PROGRESS
+    told = Event.objects.get(kind="run.retried")
+    bead_block(bead=bead, reason="It waits again.")
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
+    bus.deliver_all([told])
+    assert studio.refreshed(bead).status == Bead.Status.BLOCKED, "the news came late"
+
+
+def test_resuming_a_weave_takes_up_no_work_that_others_have_done_since(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(good)
+    again, closed = studio.bead("Again"), studio.bead("Closed")
+    with monkeypatch.context() as broken:
+        broken.setattr("apps.workflows.bead_flow.BeadWalk", _explode)
+        studio.run()
+    bead_reopen(bead=again, actor="ann")
+    studio.run()
+    assert studio.refreshed(again).merged_commit
+    bead_close(bead=closed, reason="Not wanted.", actor="ann")
+    sessions = Session.objects.count()
+    weave_resume(Wish(), studio.project)
+    Run.objects.filter(flow="prd.weave").delete()
+    studio.run()
+    assert list(Run.objects.filter(flow="bead.work").order_by("key").values_list("key", "status")) == [
+        (f"bead:{again.pk}:1", "failed"), (f"bead:{again.pk}:2", "done"), (f"bead:{closed.pk}:1", "failed"),
+    ]  # fmt: skip
+    assert Session.objects.count() == sessions
 
 
 def test_a_failed_run_can_be_given_up(open_studio: Open, monkeypatch: pytest.MonkeyPatch) -> None:

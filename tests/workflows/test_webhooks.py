@@ -101,6 +101,13 @@ def test_only_a_projects_own_signature_counts(world: World) -> None:
     assert deliver(renewed, "ping", "d5").status_code == 200
 
 
+def test_nonsense_of_strangers_is_refused(world: World) -> None:
+    for raw in (b"", b"[]", b"{", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}"):
+        headers = {"X-GitHub-Event": "push"}
+        answer = Client().generic("POST", "/api/v1/webhooks/github", raw, "application/json", headers=headers)
+        assert answer.status_code == 400, raw[:20]
+
+
 def test_a_merge_and_a_close_on_github_are_followed(open_studio: Open, remote: Hub) -> None:
     studio, bead = asked(open_studio, remote)
     secret = secret_of(studio.project)

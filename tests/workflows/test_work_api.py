@@ -114,6 +114,11 @@ def test_one_error_is_one_open_bead(world: World, ann: Client) -> None:
     assert (again.status_code, again.json()["bead_id"], again.json()["created"]) == (200, bead.key, False)
     bead.refresh_from_db()
     assert (bead.priority, bead.context["occurrences"]) == (0, "2")
+    for odd in ("many", "", "9" * 5000, [1]):
+        send(ann, "patch", f"beads/{bead.key}", {"context": {"occurrences": odd}})
+        assert file().status_code == 200, odd
+        bead.refresh_from_db()
+        assert bead.context["occurrences"] == "2"
     assert file(message="TypeError: other").json()["bead_id"] != bead.key
     bead_close(bead=bead, reason="Fixed.")
     assert file().status_code == 201  # it came back

@@ -14,7 +14,7 @@ from typing import Any
 from apps.agents.replies.language import MAX_PROBLEMS, OPENING, located, read_language
 from apps.agents.replies.native import read_calls
 from apps.agents.replies.shapes import Spoken
-from apps.agents.replies.text import orchestration, read_text
+from apps.agents.replies.text import TextReading, orchestration, read_text
 from apps.agents.replies.thinking import answer_start
 
 EXPECTED = (
@@ -25,6 +25,7 @@ MAX_REPLY = 2_000_000
 MAX_ACTIONS = 200
 _MAX_NOTES = 4_000
 _TOLD = 3  # problems told at once
+_UNESCAPED = re.compile(r'(?<!\\)"')
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -56,6 +57,7 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
         return Reading((), error=_error([f"it has {len(text):,} characters, which is too long"], 0))
     start = answer_start(text)
     orders: list[str] = []
+    found = TextReading()
     if tool_calls:
         native = read_calls(tool_calls)
         calls, problems = native.calls, native.problems
@@ -78,7 +80,7 @@ def read_reply(text: str | None, tool_calls: Sequence[Mapping[str, Any]] = ()) -
         calls = [*map(orchestration, said.instructions), *calls]
         notes, orders = said.text, [*orders, *said.problems]
     if not tool_calls and not calls and not problems and not orders:
-        problems = [_nothing(text, start)]
+        problems = [_nothing(text, start, found.shown)]
     if len(calls) > MAX_ACTIONS:
         problems = [*problems, f"only the first {MAX_ACTIONS} of its {len(calls)} actions are taken"]
         calls = calls[:MAX_ACTIONS]
@@ -93,7 +95,7 @@ def _uncovered(text: str) -> str:
         with suppress(ValueError):
             said = json.loads(bare, strict=False)
             return _uncovered(said) or said if isinstance(said, str) else ""
-    if '{\\"' in bare and '{"' not in bare:
+    if '\\"' in bare and not _UNESCAPED.search(bare):
         with suppress(ValueError):
             return str(json.loads(f'"{bare}"', strict=False))
     if ("&quot;" in bare and '{"' not in bare) or "&lt;tool_call" in bare:
@@ -108,11 +110,13 @@ def _misordered(problems: list[str]) -> str:
     return f"Orchestration blocks with errors; nothing of such a block was done:\n{told}"
 
 
-def _nothing(text: str, start: int) -> str:
+def _nothing(text: str, start: int, shown: int | None) -> str:
     if not text.strip():
         return "it is empty"
     if start >= len(text.rstrip()):
         return "it is all thought, without an action after it"
+    if shown is not None:
+        return f"it holds no action, only one shown in code, a quotation or an example{_place(text, shown)}"
     return "it holds no action"
 
 

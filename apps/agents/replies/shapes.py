@@ -31,6 +31,7 @@ _REMARKS = frozenset(
         "call_id",
     }
 )
+_OTHERS = ("user", "tool", "system", "function", "developer")  # whose messages ask for nothing
 _MODULE = re.compile(r"^(?:functions|tools|default_api)[.:]")
 _DEEPEST = 2
 _NAME = re.compile(r"[A-Za-z][\w.:-]{0,63}")
@@ -55,9 +56,11 @@ def is_name(name: Any) -> bool:
 
 def spoken_of(value: Any) -> Spoken | None:
     """The action in one JSON object, in any of the usual shapes; None if it names none."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or value.get("role") in _OTHERS:
         return None
     inner = value.get("function")
+    if isinstance(inner, dict) and _is_schema(inner):
+        return None
     if isinstance(inner, dict):  # {"type": "function", "function": {"name", "arguments"}}
         found = spoken_of({"name": inner.get("name"), "arguments": inner.get("arguments", {})})
         return Spoken(found.name, found.arguments, _id(value)) if found else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 from typing import Any
 
 from apps.agents.actions import REGISTRY
@@ -18,7 +19,7 @@ _OWN_TAGS = "|".join(sorted({name for name in _NAMES if "_" in name} | {"done"})
 # Forms: <function=name> or <invoke name="name"> with parameters or attributes; <tool_call>name<arg_key>;
 # headers of gpt-oss, Kimi, Mistral, DeepSeek, ReAct and Functionary, each followed by one JSON object.
 OPENING = re.compile(
-    r"""<(?P<space>[\w-]{1,20}:|｜DSML｜)?(?P<tag>function|invoke|tool_call|tool|action)(?:=|\s+(?:name|type)=)"""
+    r"""<(?P<space>[\w-]{1,20}:|｜DSML｜)?(?P<tag>function|invoke|tool_call|tool|action)(?:\s?=\s?|\s+(?:name|type)=)"""
     r"""["']?(?P<named>[\w.:-]{1,64})["']?\s*>"""
     r"|<(?P<use>tool_use|tool_call|function_call|invoke|tool)>\s*<(?P<label>name|tool_name)>\s*(?P<labelled>[\w.-]{1,64})"
     r"\s*</(?P=label)>\s*(?:<(?:arguments|parameters|input|args)>)?"
@@ -30,8 +31,8 @@ OPENING = re.compile(
     r"|to=functions\.(?P<channel>[\w-]{1,64})\s*+(?:<\|[^|>]{1,20}\|>|json|code|commentary|\s){0,8}(?=\{)"
     r"|functions\.(?P<numbered>[\w-]{1,64}):\d+\s*<\|tool_call_argument_begin\|>\s*(?=\{)"
     r"|\[TOOL_CALLS\]\s*(?P<listed>[\w-]{1,64})\s*(?:\[CALL_ID\][\w-]{1,64}\s*)?(?:\[ARGS\]\s*)?(?=\{)"
-    r"|<｜tool▁sep｜>(?P<sep>[\w-]{1,64})\s*(?:```json\s*)?(?=\{)"
-    r"|<｜tool▁call▁begin｜>(?P<begun>[\w-]{1,64})<｜tool▁sep｜>\s*(?=\{)"
+    r"|<[｜|]tool[▁_]sep[｜|]>(?P<sep>[\w-]{1,64})\s*(?:```json\s*)?(?=\{)"
+    r"|<[｜|]tool[▁_]call[▁_]begin[｜|]>(?P<begun>[\w-]{1,64})<[｜|]tool[▁_]sep[｜|]>\s*(?=\{)"
     r"|(?m:^[ \t*]*+)Action[ *]*:[ *]*(?P<react>[\w.-]{1,64})[ \t]*\r?\n[ \t*]*+Action[ _]Input[ *]*:[ *]*"
     r"(?:```(?:json)?\s*)?\s*(?=\{)"
     r"|(?m:^)>>>[ \t]?(?P<functionary>[\w.-]{1,64})[ \t]*\r?\n(?=\{)"
@@ -54,6 +55,7 @@ _DATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
 _PADDED = re.compile(r"\r?\n(.*?)\r?\n", re.DOTALL)
 _JSON = re.compile(r"\s*(?=\{)")
 _SPACE = re.compile(r"\s*+")
+_GOES_ON = re.compile(r"\s*(?:</tool_call>\s*)?(?:<tool_call>|<[\w-]{0,20}:?(?:function|invoke)\b|\Z)")
 
 
 def read_call(text: str, opening: re.Match[str]) -> tuple[Spoken, int]:
@@ -75,7 +77,7 @@ def read_call(text: str, opening: re.Match[str]) -> tuple[Spoken, int]:
         closers = (f"</{space}{opening['tag']}>", "</tool_call>")
         if json_at := _JSON.match(text, at):
             arguments, end = _object(text, json_at.end())
-            return Spoken(opening["named"], arguments), _closed(text, end, closers)
+            return Spoken(opening["named"], arguments), _closed(text, end, closers, at_end=True)
         if opening["tag"] in {"action", "tool"} and not space and not _PARAMETER.match(text, at):
             return _with_argument_tags(text, at, opening["named"], opening["tag"])
         return _with_parameters(text, at, opening["named"], _PARAMETER, f"</{space}@>", closers)
@@ -97,13 +99,16 @@ def _object(text: str, at: int) -> tuple[dict[str, Any], int]:
     return found.value, found.end
 
 
-def _closed(text: str, at: int, closers: tuple[str, ...]) -> int:
+def _closed(text: str, at: int, closers: tuple[str, ...], *, at_end: bool = False) -> int:
+    """Behind the call's closing tag. `at_end`: what stands before it is whole, so the reply may end there."""
     rest = _SPACE.match(text, at)
     at = rest.end() if rest else at
     for closer in closers:
         if text.startswith(closer, at):
             return at + len(closer)
     if at >= len(text):
+        if at_end:
+            return at
         raise Broken(at, f"the text ends before {closers[0]}", cut=True)
     raise Broken(at, f"a parameter or {closers[0]} is expected here")
 
@@ -114,9 +119,8 @@ def _with_parameters(
     arguments: dict[str, Any] = {}
     while parameter := opening.match(text, at):
         close = closing.replace("@", parameter[1])
-        end = _value_end(text, parameter.end(), close, _AFTER_VALUE)
+        end, at = _parameter_end(text, parameter.end(), close, closers[0])
         arguments[parameter[2]] = _trimmed(text[parameter.end() : end])
-        at = end + len(close)
     return Spoken(name, arguments), _closed(text, at, closers)
 
 
@@ -206,6 +210,46 @@ def _value_end(text: str, at: int, closing: str, follows: re.Pattern[str]) -> in
     if end < 0:
         raise Broken(at, f"a parameter begins here and {closing} does not follow", cut=True)
     return end
+
+
+def _parameter_end(text: str, at: int, closing: str, call_closing: str) -> tuple[int, int]:
+    """Where a parameter's value ends, and where its call goes on.
+
+    A value may hold whole calls of the same form, in a document about them: their tags close nothing here.
+    A closing tag that the model forgot is seen by the end of the call and what follows that.
+    """
+    depth = 0
+    for tag in _call_tags(closing, call_closing).finditer(text, at):
+        if tag["opened"]:
+            depth += 1
+        elif tag["closed"] and depth:
+            depth -= 1
+        elif tag["closed"]:
+            ends_line = text[tag.start() - 1] == "\n" or "\n" not in text[at : tag.start()]
+            if ends_line and _GOES_ON.match(text, tag.end()):
+                return tag.start(), tag.start()
+        elif tag["next"]:
+            if not depth:
+                break
+        elif not depth and _AFTER_VALUE.match(text, tag.end()):
+            return tag.start(), tag.end()
+    raise Broken(at, f"a parameter begins here and {closing} does not follow it", cut=True)
+
+
+@lru_cache(maxsize=64)
+def _call_tags(closing: str, call_closing: str) -> re.Pattern[str]:
+    """A whole call's opening and closing tag, and the closing tag of a parameter."""
+    tag = re.escape(call_closing[2:-1])
+    opened = (
+        r"<tool_call>\s*[\w.-]{1,64}\s*(?=<arg_key>)"
+        if closing == "</arg_value>"
+        else rf"""<{tag}(?:=|\s+name=)["']?[\w.-]{{1,64}}["']?>\s*"""
+        rf"(?=<(?:[\w-]{{1,20}}:)?(?:param|arg)|</{tag}>)"
+    )
+    return re.compile(
+        rf"(?P<opened>{opened})|(?P<closed>{re.escape(call_closing)})|(?P<end>{re.escape(closing)})"
+        r"|(?m:^(?P<next><(?:parameter=[\w.-]{1,64}|arg_key)>)[ \t]*$)"
+    )
 
 
 def _trimmed(value: str) -> str:

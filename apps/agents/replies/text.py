@@ -9,7 +9,8 @@ from typing import Any
 from apps.agents.actions import ORCHESTRATE, REGISTRY
 from apps.agents.actions.registry import plain_name
 from apps.agents.replies import language, pythonish, tags
-from apps.agents.replies.jsonish import Broken, Found, read_value
+from apps.agents.replies.jsonish import Broken, Found, closers_missing, read_value
+from apps.agents.replies.quoting import Quoting
 from apps.agents.replies.recovery import Recovered, recover
 from apps.agents.replies.shapes import LISTS, Spoken, is_known, is_name, listed, notes_of, spoken_of
 from apps.agents.replies.thinking import THOUGHT, thought_end
@@ -19,16 +20,10 @@ _OTHERS = re.compile(
     r"<\|im_start\|>(?:user|tool|system)|<\|start_header_id\|>(?:user|ipython|tool|system)|<\|(?:user|observation)\|>"
     r"|(?m:^)(?:Human|User|Observation|Tool (?:output|result))[ ]?:[ ]"
 )
-_NEAR = 200  # characters of a line that are looked at around an object
-_FORBIDS = re.compile(
-    r"\b(?:never|(?:do|should|must|will|would) ?n[o']t|don[’']t|won[’']t|not)\s+(?:be\s+)?"
-    r"(?:run|do|execute|use|send|call|try|emit)\b[^\n.]{0,40}:\s*(?:```\w*\s*)?\Z",
-    re.IGNORECASE,
-)
 # What a tool answered, or what a model makes up as an answer.
 _TOLD = re.compile(r"<(?:tool_response|tool_result|function_results|function_response)>")
 _START = re.compile(
-    rf"""(?P<loom>{language.OPENING.pattern})|(?P<told>{_TOLD.pattern})|(?P<thought>(?i:{THOUGHT.pattern}))|(?P<others>{_OTHERS.pattern})"""
+    rf"""(?P<loom>{language.OPENING.pattern})|(?P<told>{_TOLD.pattern})|(?P<comment><!--)|(?P<thought>(?i:{THOUGHT.pattern}))|(?P<others>{_OTHERS.pattern})"""
     rf"""|(?P<python>{pythonish.OPENING.pattern})"""
     rf"""|(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'“‘A-Za-z_/#])|\[(?=\s*\{{)"""
 )
@@ -36,6 +31,7 @@ _LIST = re.compile(rf"""["']?\b(?:{"|".join(LISTS)})["']?\s*+:\s*+\[""")
 _ENVELOPE = re.compile(r"""\{\s*+["']?(?:actions|tool_calls|notes?|thoughts?|reasoning|plan)["']?\s*+:""")
 _SINGLE = re.compile(r"""\{\s*+["']?(?:action|type|tool|name)["']?\s*+:\s*+["']([\w.-]{1,64})["']""")
 _AROUND = re.compile(r"\s*(?:```\w*|</?tool_call>|\\boxed)?\s*")
+_OPENED = re.compile(r"<tool_call>\s*\Z")
 # Reading what is no JSON costs time; after this many characters the rest of a reply is not looked at.
 _EFFORT = 150_000
 _ATTEMPT = 30
@@ -48,6 +44,7 @@ class TextReading:
     calls: list[Spoken] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
     orders: list[language.Problem] = field(default_factory=list)  # what is wrong with blocks of the language
+    shown: int | None = None  # where the first action stands that is only shown
     notes: str = ""
     prose: str = ""
 
@@ -82,14 +79,16 @@ class _Scan:
         self.first, self.last = before.end() if before else start, _end_of_answer(text)
         self.effort = _EFFORT
         self.python = pythonish.PythonCalls(text)
+        self.quoting = Quoting(text, start)
         self.closings = language.last_closing(text)
+        self.comments = text.rfind("-->")
         self.reading = TextReading()
         self.prose: list[str] = []
 
     def read(self) -> TextReading:
         at = self.start
         while match := _START.search(self.text, at):
-            self.prose.append(self.text[at : match.start()])
+            self._words(at, match.start())
             at = self._part(match)
             if self.effort < 0:
                 self.reading.problems.append(
@@ -97,9 +96,17 @@ class _Scan:
                 )
                 break
         else:
-            self.prose.append(self.text[at:])
+            self._words(at, len(self.text))
         self.reading.prose = "".join(self.prose).strip()
         return self.reading
+
+    def _words(self, begin: int, end: int) -> None:
+        self.prose.append(self.text[begin:end])
+        self.quoting.pass_over(begin, end)
+
+    def _show(self, at: int) -> None:
+        if self.reading.shown is None:
+            self.reading.shown = at
 
     def _part(self, match: re.Match[str]) -> int:
         """Read what begins at `match`; where to go on."""
@@ -112,6 +119,9 @@ class _Scan:
         if match["told"]:
             end = self.text.find("</" + match["told"][1:], match.end())
             return end if end > 0 else len(self.text)
+        if match["comment"]:
+            closed = match.start() < self.comments
+            return self.text.find("-->", match.end()) if closed else match.end()
         if match["python"]:
             return self._python(match)
         return self._call(match) if match["call"] else self._document(match.start())
@@ -129,7 +139,10 @@ class _Scan:
         if found is None:
             self.effort -= _ATTEMPT
             return match.end()
-        self.reading.calls += found[0]
+        if self.quoting.is_shown(match.start(), in_program=False):
+            self._show(match.start())
+        else:
+            self.reading.calls += found[0]
         return found[1]
 
     def _block(self, match: re.Match[str]) -> int:
@@ -148,32 +161,55 @@ class _Scan:
         opening = tags.OPENING.match(self.text, match.start())
         if opening is None:
             return match.end()
+        self.quoting.pass_over(match.start(), opening.end())
         try:
             spoken, end = tags.read_call(self.text, opening)
         except Broken as broken:
             self.effort -= broken.reach - match.start() + _ATTEMPT
-            if is_known(tags.name_of(opening)):
+            if is_known(tags.name_of(opening)) and not self.quoting.is_shown(match.start()):
                 self._problem(broken.at, broken.why)
                 return len(self.text) if broken.cut else max(broken.reach, match.end())
             return match.end()
-        self.reading.calls.append(spoken)
+        if self.quoting.is_shown(match.start()) or self.quoting.is_quoted(match.start(), end):
+            self._show(match.start())
+        else:
+            self.reading.calls.append(spoken)
         return end
 
     def _document(self, at: int) -> int:
-        if self._is_forbidden(at):
-            return self._behind(at)
+        is_shown = self.quoting.is_shown(at)
         try:
-            found = read_value(self.text, at)
+            found = self._value(at)
         except Broken as broken:
             self.effort -= broken.reach - at + _ATTEMPT
-            return self._broken(at, broken)
-        if self._is_quoted(at, found.end):
+            return at + 1 if is_shown else self._broken(at, broken)
+        if is_shown or self._is_mentioned(at, found.end):
+            if self._is_ours(found.value, listed(found.value) or [found.value]):
+                self._show(at)
             return found.end
         if found.doubt:
             return self._broken(at, Broken(*found.doubt), whole=found.end)
         if not self._accept(found, at):
             self.effort -= _ATTEMPT
         return found.end
+
+    def _is_mentioned(self, at: int, end: int) -> bool:
+        return self.quoting.is_quoted(at, end) or self.quoting.is_part_of_line(at, end)
+
+    def _value(self, at: int) -> Found:
+        """The value at `at`; a call that its tag closes may lack brackets at its end."""
+        try:
+            return read_value(self.text, at)
+        except Broken:
+            if not _OPENED.search(self.text, max(0, at - 40), at):
+                raise
+            end = self.text.find("</tool_call>", at)
+            piece = self.text[at:end]
+            closers = closers_missing(piece, 0) if end >= 0 else None
+            if not closers:
+                raise
+            found = read_value(piece + closers, 0)
+            return Found(found.value, end, strict=False, doubt=found.doubt)
 
     def _accept(self, found: Found, at: int) -> bool:
         """Take the actions of a sound value; False if it has nothing to do with actions."""
@@ -196,28 +232,6 @@ class _Scan:
             self._problem(at, f"{spoken.name!r} is not an action")
             return True
         return False
-
-    def _behind(self, at: int) -> int:
-        try:
-            return read_value(self.text, at).end
-        except Broken:
-            return at + 1
-
-    def _is_forbidden(self, at: int) -> bool:
-        """Said to be what is not done: "Never run this:"."""
-        return bool(_FORBIDS.search(self.text, max(self.start, at - 120), at))
-
-    def _is_quoted(self, at: int, end: int) -> bool:
-        """An object within a sentence, or quoted from somebody: it is spoken of, not sent."""
-        before = self.text[max(0, at - _NEAR) : at].rpartition("\n")[2]
-        after = self.text[end : end + _NEAR].partition("\n")[0]
-        if before.lstrip().startswith(">"):
-            return True
-        if before.endswith("`") and after.startswith("`") and not before.endswith("```"):
-            before, after = before[:-1], after[1:]
-            return bool(re.search(r"\w", before + after) and not before.rstrip(" \t*_").endswith(":"))
-        goes_on = re.match(r"\s+[a-z]{2,}|\s*,\s+[a-z]{2,}", after)
-        return bool(goes_on and re.search(r"[A-Za-z][.,]?\s+\Z", before))
 
     @staticmethod
     def _is_ours(value: Any, items: list[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from apps.agents.replies import tags
 from apps.agents.replies.jsonish import Broken, read_value
 from apps.agents.replies.shapes import listed, spoken_of
 
@@ -25,7 +26,16 @@ _OPENED = re.compile(rf"\s*(?:{_OPENING})", re.IGNORECASE)
 THOUGHT = re.compile(_OPENING, re.IGNORECASE)
 _EITHER = re.compile(rf"(?P<open>{_OPENING})|(?P<close>{_CLOSING})", re.IGNORECASE)
 _DOCUMENT = re.compile(r"(?:\s|```\w*|</?tool_call>|,)*+(?=[{\[])")
-_LIKELY = re.compile(r"""^[ \t\ufeff]*+(?=[{\[])|(?=\{\s*+"actions"\s*+:)""", re.MULTILINE)
+_TAGGED = r"<(?:tool_call|[\w-]{0,20}:?(?:function|invoke))\b"
+_LIKELY = re.compile(
+    rf"""^[ \t\ufeff]*+(?=[{{\[]|{_TAGGED})|(?=\{{\s*+"actions"\s*+:)""",
+    re.MULTILINE,
+)
+_TAG = re.compile(
+    rf"(?:\s|</(?:tool_call|\w*:?function_calls)>|<tool_call>(?=\s*<)|<\w*:?function_calls>)*+(?={_TAGGED})"
+)
+_LAST = re.compile(rf"^\s*(?:```\w*\s*)?(?=\{{|{_TAGGED})", re.MULTILINE)
+_REST = re.compile(r"(?:\s|`|</(?:tool_call|\w*:?function_calls)>)*+")
 _TRIED = 4
 _MOST = 20  # objects of one answer that are looked at
 
@@ -84,6 +94,9 @@ def _answer_end(text: str, begin: int, tag: int = -1) -> int:
     """
     end = -1
     for _ in range(_MOST):
+        if (called := _call_end(text, begin)) > 0:
+            begin = end = called
+            continue
         opening = _DOCUMENT.match(text, begin)
         try:
             found = read_value(text, opening.end()) if opening else None
@@ -98,13 +111,23 @@ def _answer_end(text: str, begin: int, tag: int = -1) -> int:
     return end
 
 
+def _call_end(text: str, begin: int) -> int:
+    """Where a whole call of tags that begins here ends; -1 without one."""
+    before = _TAG.match(text, begin)
+    opening = tags.OPENING.match(text, before.end()) if before else None
+    try:
+        return tags.read_call(text, opening)[1] if opening else -1
+    except Broken:
+        return -1
+
+
 def _unclosed(text: str) -> int:
     """A thought that never ends is all there is, unless an answer stands whole at the very end."""
     opening = _OPENED.match(text)
     if opening is None:
         return 0
-    for match in list(re.finditer(r"^\s*(?:```\w*\s*)?(?=\{)", text, re.MULTILINE))[-_TRIED:]:
+    for match in list(_LAST.finditer(text))[-_TRIED:]:
         end = _answer_end(text, match.start())
-        if end > 0 and not text[end:].strip(" \n\r\t`"):
+        if end > 0 and _REST.fullmatch(text, end):
             return match.start()
     return len(text)

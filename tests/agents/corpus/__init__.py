@@ -7,6 +7,7 @@ from tests.agents.corpus.cuts import cut_cases
 from tests.agents.corpus.dialects import dialect_cases
 from tests.agents.corpus.forms import form_cases
 from tests.agents.corpus.mixtures import mixture_cases
+from tests.agents.corpus.nasty import nasty_cases
 from tests.agents.corpus.native import native_cases
 from tests.agents.corpus.slips import slip_cases
 
@@ -16,4 +17,5 @@ __all__ = ["Case", "corpus"]
 def corpus() -> list[Case]:
     return [
         *form_cases(), *dialect_cases(), *slip_cases(), *cut_cases(), *mixture_cases(), *native_cases(),
+        *nasty_cases(),
     ]  # fmt: skip

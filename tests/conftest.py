@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.db import connection
 
 from apps.core import watching
 from apps.core.broker import BrokerKeeper
-from tests.templates import sqlite_copy, template_drop, template_name
+from tests.templates import disconnect, sqlite_copy, template_drop, template_name
 
 MAX_PROCESSES = 6  # Redis has 16 databases, and each process takes two
 
@@ -29,6 +30,17 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C all the same
     watching._marks.pages_at = float("inf")  # that a test opened a page has nothing to do with the next test
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage neither while all is imported, nor ever again in what was."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -99,6 +111,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         sqlite_copy(Path(test["NAME"]))
     else:
         test["TEMPLATE"] = template_name(os.environ["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """A database of PostgreSQL cannot be dropped while a thread of a pool has a connection to it."""
+    yield
+    if connection.vendor == "postgresql":
+        disconnect(os.environ["DATABASE_URL"], str(connection.settings_dict["NAME"]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -72,6 +72,14 @@ def postgres_copy(url: str) -> Iterator[str]:
         _drop(url, name)
 
 
+def disconnect(url: str, name: str) -> None:
+    """End the connections that threads still hold, which may live as long as the process does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+
+
 def _drop(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -151,6 +151,7 @@ def test_a_dead_broker_is_started_again(start: Start) -> None:
     assert pids(front)["worker"]
 
 
+@pytest.mark.slow
 def test_a_child_that_keeps_dying_is_given_up_with_its_name_and_log(start: Start, tmp_path: Path) -> None:
     counter = tmp_path / "count"
     front = start(worker=f"sh -c 'echo x >> {counter}; exit 3'")

@@ -17,6 +17,7 @@ built: list[URLPattern | URLResolver] = [
     path("", include("apps.commands.api")),
     path("", include("apps.agents.api")),
     path("", include("apps.decisions.api")),
+    path("", include("apps.decisions.openclaw_api")),
     path("", include("apps.workflows.escalation_api")),
     path("", include("apps.workflows.git_api")),
     path("", include("apps.workflows.command_api")),

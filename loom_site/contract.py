@@ -199,6 +199,7 @@ class NotBuiltViewSet(TenantViewSet):
     """Answers 501; docs/api-status.md lists what does."""
 
     schema_tag = "not built"
+    schema_answers: dict[str, Any] = {"say": {}}
     list_actions: frozenset[str] = frozenset()
     etag_actions = frozenset()
     pagination_class: Any = None

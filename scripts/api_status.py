@@ -19,10 +19,7 @@ in its README. What is not built answers 501. Written by `python -m scripts.api_
 # Why a route is not built, by how its path begins.
 REASONS = {
     "/cache": "Loom keeps no answers of models, so there is nothing to configure, clear or invalidate.",
-    "/prompts": "Not built yet: whether a shorter prompt does the same work is not measured.",
     "/federation": "It is about a coordinator of Dolt servers, of which Loom has none.",
-    "/webhooks/openclaw": "Not built yet. Decisions are answered by page, API and command.",
-    "/openclaw": "Not built yet, like its webhook.",
 }
 
 

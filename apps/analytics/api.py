@@ -33,7 +33,10 @@ from apps.providers.services import budget_set
 
 FORMATS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 FORMAT = OpenApiParameter("format", str, enum=list(FORMATS))
-FILES: Any = {(200, "application/json"): OpenApiTypes.ANY, (200, "text/csv"): OpenApiTypes.STR}
+
+
+def _files(body: Any) -> Any:
+    return {(200, "application/json"): body, (200, "text/csv"): OpenApiTypes.STR}
 
 
 class FirstRenderer(BaseContentNegotiation):
@@ -120,7 +123,7 @@ class Analytics(LedgerViewSet):
 class Exports(LedgerViewSet):
     content_negotiation_class = FirstRenderer
 
-    @extend_schema(parameters=parameters(FORMAT), responses=FILES)
+    @extend_schema(parameters=parameters(FORMAT), responses=_files(bodies.RequestLog(many=True)))
     def calls_file(self, request: Request) -> HttpResponseBase:
         """The newest 10,000 calls as a file: an array of request logs, or CSV."""
         form, calls = self._format(), self.calls()
@@ -129,7 +132,7 @@ class Exports(LedgerViewSet):
             return _file("logs.json", exports.calls_json(calls))
         return _file(f"loom-logs-{timezone.now():%Y-%m-%d}.csv", exports.calls_csv(calls))
 
-    @extend_schema(parameters=parameters(FORMAT), responses=FILES)
+    @extend_schema(parameters=parameters(FORMAT), responses=_files(bodies.ExportedStats))
     def stats_file(self, request: Request) -> HttpResponseBase:
         """The figures as a file."""
         form, calls = self._format(), self.calls()

@@ -151,3 +151,21 @@ class Batching(serializers.Serializer[Any]):
     summary = BatchSummary()
     recommendations = BatchRecommendation(many=True)
     auto_batch_plan = BatchPlan(many=True)
+
+
+class ExportedSummary(serializers.Serializer[Any]):
+    total_requests = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    total_cost_usd = serializers.FloatField()
+    avg_latency_ms = serializers.FloatField()
+    error_rate = serializers.FloatField()
+
+
+class ExportedStats(serializers.Serializer[Any]):
+    exported_at = serializers.DateTimeField()
+    time_range = TimeRange()
+    summary = ExportedSummary()
+    cost_by_provider = amounts()
+    cost_by_user = amounts()
+    requests_by_provider = counts()
+    requests_by_user = counts()

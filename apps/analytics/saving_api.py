@@ -1,4 +1,4 @@
-"""The API of what could cost less: caches, patterns, optimizations. All of it is read from the ledger.
+"""The API of what could cost less: caches, patterns, prompts, other models. All is read from the ledger.
 
 To apply a recommendation writes what routing prefers, and nothing else is written here.
 """
@@ -17,7 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.permissions import permission_holds
-from apps.analytics import applying, caching, optimizing, patterns, saving_bodies
+from apps.agents.models import Persona
+from apps.analytics import applying, caching, optimizing, patterns, prompts, saving_bodies
 from apps.analytics.asked import LedgerViewSet, number
 from apps.core.api_inputs import Input
 from apps.core.errors import BadInput
@@ -207,6 +208,24 @@ class Optimizations(SavingViewSet):
         return Response({"substitutions": found, "count": len(found)})
 
 
+class Prompts(SavingViewSet):
+    @extend_schema(parameters=[WINDOW, PROJECT], responses=saving_bodies.PromptAnalysis)
+    def analysis(self, request: Request) -> Response:
+        """What the texts of the personas at work say twice, at length or half-heartedly; its cost."""
+        return Response(self._analysis())
+
+    @extend_schema(parameters=[WINDOW, PROJECT, LIMIT], responses=saving_bodies.PromptOptimizations)
+    def optimizations(self, request: Request) -> Response:
+        """The costliest of them, each with the text as it could be."""
+        limit = number(request, "limit", default=10, most=500)
+        found = self._analysis()["optimizations"][:limit]
+        return Response({"optimizations": found, "count": len(found)})
+
+    def _analysis(self) -> dict[str, Any]:
+        personas = Persona.objects.for_user(self.request.user)
+        return prompts.prompt_analysis(self.seen(), personas, window_of(self.request))
+
+
 def _path(address: str, view: type[SavingViewSet], name: str) -> Any:
     return path(address, view.as_view({"get": name}), name=address.replace("/", "-"))
 
@@ -221,6 +240,8 @@ urlpatterns = [
     _path("patterns/anomalies", Patterns, "anomalies"),
     _path("optimizations", Optimizations, "all"),
     _path("optimizations/substitutions", Optimizations, "substitutions"),
+    _path("prompts/analysis", Prompts, "analysis"),
+    _path("prompts/optimizations", Prompts, "optimizations"),
     path(
         "optimizations/<str:pk>/apply",  # what work asks first is a matter of providers
         Optimizations.as_view({"post": "apply"}, resource="providers"),

@@ -104,6 +104,14 @@ class Anomaly(serializers.Serializer[Any]):
     deviation = serializers.FloatField()
 
 
+class PatternCluster(serializers.Serializer[Any]):
+    type = serializers.CharField()
+    cluster_count = serializers.IntegerField()
+    total_requests = serializers.IntegerField()
+    total_cost = serializers.FloatField()
+    avg_cluster_size = serializers.FloatField()
+
+
 class PatternAnalysis(serializers.Serializer[Any]):
     analyzed_at = serializers.DateTimeField()
     time_window = serializers.IntegerField(help_text="Nanoseconds.")
@@ -111,7 +119,7 @@ class PatternAnalysis(serializers.Serializer[Any]):
     total_cost = serializers.FloatField()
     patterns = Pattern(many=True)
     anomalies = Anomaly(many=True)
-    cluster_summaries = serializers.DictField()
+    cluster_summaries = serializers.DictField(child=PatternCluster(), help_text="By type.")
     recommendations = serializers.ListField(child=serializers.CharField())
 
 
@@ -170,4 +178,39 @@ class Optimizations(serializers.Serializer[Any]):
 
 class Substitutions(serializers.Serializer[Any]):
     substitutions = Optimization(many=True)
+    count = serializers.IntegerField()
+
+
+class PromptOptimization(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    type = serializers.ChoiceField(["repetition", "verbosity", "instruction-clarity"])
+    persona = serializers.CharField()
+    original_prompt = serializers.CharField()
+    optimized_prompt = serializers.CharField(help_text="PUT to `/personas/{group}/{name}` takes it.")
+    original_tokens = serializers.IntegerField(help_text="About four bytes each.")
+    estimated_tokens = serializers.IntegerField()
+    token_savings = serializers.IntegerField(help_text="Of each call.")
+    token_savings_percent = serializers.FloatField()
+    cost_savings_usd = serializers.FloatField(help_text="Of the calls in that time.")
+    monthly_cost_savings_usd = serializers.FloatField()
+    recommendation = serializers.CharField()
+    quality_impact = serializers.CharField()
+    confidence = serializers.FloatField()
+    request_count = serializers.IntegerField()
+    detected_at = serializers.DateTimeField()
+
+
+class PromptAnalysis(serializers.Serializer[Any]):
+    analyzed_at = serializers.DateTimeField()
+    time_window = serializers.IntegerField(help_text="Nanoseconds.")
+    total_prompts = serializers.IntegerField(help_text="Personas whose agents were at work.")
+    optimizable_prompts = serializers.IntegerField()
+    optimizations = PromptOptimization(many=True)
+    total_token_savings = serializers.IntegerField(help_text="Of all calls in that time.")
+    total_cost_savings_usd = serializers.FloatField()
+    monthly_projection_usd = serializers.FloatField()
+
+
+class PromptOptimizations(serializers.Serializer[Any]):
+    optimizations = PromptOptimization(many=True)
     count = serializers.IntegerField()

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import path
-from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -101,7 +101,36 @@ class CommentBody(serializers.Serializer[Any]):
     edited = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
-    replies = serializers.ListField(child=serializers.DictField())
+    replies = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": "array", "items": {"$ref": "#/components/schemas/CommentBody"}})
+    def get_replies(self, comment: Any) -> Any:
+        return comment["replies"]
+
+
+class CommentsBody(serializers.Serializer[Any]):
+    bead_id = serializers.CharField()
+    comments = CommentBody(many=True)
+
+
+class SaidBody(serializers.Serializer[Any]):
+    message = serializers.CharField()
+
+
+class EdgeBody(serializers.Serializer[Any]):
+    """From the bead that waits, or stands below, to the other one; as `from` and `to`."""
+
+    relationship = serializers.ChoiceField(["blocks", "parent", "related"])
+
+    def get_fields(self) -> dict[str, Any]:
+        ends = {name: serializers.CharField() for name in ("from", "to")}
+        return {**ends, **super().get_fields()}
+
+
+class WorkGraphBody(serializers.Serializer[Any]):
+    beads = serializers.DictField(child=BeadBody(), help_text="By id.")
+    edges = EdgeBody(many=True)
+    updated_at = serializers.DateTimeField(allow_null=True)
 
 
 class BeadViewSet(TenantViewSet):
@@ -122,7 +151,11 @@ class BeadViewSet(TenantViewSet):
         "reopen": ReasonInput,
         "comments": SpotInput,
     }
-    schema_answers = {"ready": BeadBody, "blocked": BeadBody, "close": BeadBody, "reopen": BeadBody}
+    schema_answers = {
+        **dict.fromkeys(("ready", "blocked", "close", "reopen"), BeadBody),
+        "comments get": CommentsBody,
+        "comments post": CommentBody,
+    }
     filters = {
         "project_id": numbers("project_id"),
         "status": words("status", choices=Bead.Status.values),
@@ -284,7 +317,7 @@ class CommentViewSet(TenantViewSet):
     permission_actions = {"destroy": "write"}
     etag_actions = frozenset({"retrieve"})
     schema_bodies = {"partial_update": CommentInput}
-    schema_answers: dict[str, Any] = {"partial_update": OpenApiTypes.OBJECT}
+    schema_answers: dict[str, Any] = {"partial_update": SaidBody, "destroy": {200: SaidBody}}
     organization_path = "bead__project__organization_id"
     serializer_class = CommentBody
     lookup_value_regex = r"\d{1,18}"
@@ -317,6 +350,7 @@ class WorkGraphViewSet(TenantViewSet):
     """`/work-graph`: beads and how they hang together, of one project or of all."""
 
     resource = "beads"
+    schema_answers = {"show": WorkGraphBody}
 
     def get_queryset(self) -> QuerySet[Bead]:
         return Bead.objects.for_user(self.request.user)

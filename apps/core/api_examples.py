@@ -25,7 +25,7 @@ TAGS = {
     "account": "Oneself.",
     "organizations": "Tenants, their members and groups.",
     "audit": "Who did what from where.",
-    "webhooks": "What GitHub tells of a project, and the secret it is signed with.",
+    "webhooks": "What GitHub tells of a project, answers from a chat, and the secrets that sign them.",
     "system": "The installation itself.",
     "not built": "Known to clients of the original and not built yet: these answer 501.",
 }

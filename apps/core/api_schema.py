@@ -9,6 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, build_object_type, is_list_serializer
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.permissions import AllowAny
 from rest_framework.serializers import ModelSerializer
 
@@ -47,6 +48,11 @@ WORDS = {
     "502": "A model's server failed.",
     "503": "Something the installation needs is missing.",
 }
+
+
+def one_of(*bodies: Any, name: str) -> Any:
+    """An answer that is one of these, which nothing but its shape tells apart."""
+    return PolymorphicProxySerializer(name, list(bodies), resource_type_field_name=None, many=False)
 
 
 class LoomSchema(AutoSchema):
@@ -142,9 +148,9 @@ class LoomSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         responses = super()._get_response_bodies(direction)
-        if self.method != "GET" and not any(status in responses for status in ("202", "204")):
+        first = next((answer for status, answer in responses.items() if status.startswith("2")), None)
+        if first and self.method != "GET" and not any(status in responses for status in ("202", "204")):
             # What is created answers 201, what is only done 200, what waits for others 202.
-            (first,) = [answer for status, answer in responses.items() if status.startswith("2")][:1] or [{}]
             responses |= {"200": first, "201": first, "202": {**first, "description": "It waits for others."}}
         if self.method == "DELETE":
             responses.setdefault("200", {"description": "Done."})

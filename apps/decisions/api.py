@@ -28,6 +28,17 @@ CLOSED = "closed"  # the original's word for everything but open
 STATES = (*Decision.Status.values, CLOSED)
 
 
+class TallyBody(serializers.Serializer[Any]):
+    """How the votes stand; a vote weighs as much as its confidence."""
+
+    cast = serializers.IntegerField()
+    missing = serializers.ListField(child=serializers.CharField(), help_text="Who has not voted yet.")
+    threshold = serializers.FloatField()
+    weights = serializers.DictField(child=serializers.FloatField())
+    shares = serializers.DictField(child=serializers.FloatField())
+    leader = serializers.CharField(allow_null=True)
+
+
 class DecisionBody(serializers.ModelSerializer[Decision]):
     """A bead with a question; `option_details` and `state` say more than `options` and `status`."""
 
@@ -79,6 +90,7 @@ class DecisionBody(serializers.ModelSerializer[Decision]):
             return decision.escalated_to or "person"
         return decision.escalated_to or decision.asked_of or Decision.Rung.DECISION_MAKER
 
+    @extend_schema_field(TallyBody(allow_null=True))
     def get_tally(self, decision: Decision) -> dict[str, Any] | None:
         return tally_of(decision).body() if decision.voters else None
 

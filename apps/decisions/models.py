@@ -145,3 +145,23 @@ class Vote(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.voter}: {self.choice}"
+
+
+class ChatGatewayQuerySet(models.QuerySet["ChatGateway"]):
+    def for_user(self, user: Any) -> ChatGatewayQuerySet:
+        return visible_to(user, self, "project__organization_id")
+
+
+class ChatGateway(Timestamped):
+    """A project's decisions may be answered through an OpenClaw gateway that signs with this secret."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, related_name="chat_gateway")
+    secret_sealed = models.TextField(editable=False)
+
+    objects = ChatGatewayQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["project"]
+
+    def __str__(self) -> str:
+        return f"of {self.project}"

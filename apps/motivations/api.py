@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -52,7 +53,7 @@ class MotivationBody(serializers.ModelSerializer[Motivation]):
             "created_at", "updated_at",
         ]  # fmt: skip
 
-    def get_next_trigger_at(self, motivation: Motivation) -> Any:
+    def get_next_trigger_at(self, motivation: Motivation) -> datetime | None:
         """When its clock rings, else the end of its cooldown; null where only an event can tell."""
         if motivation.status != Motivation.Status.ACTIVE:
             return None
@@ -77,6 +78,49 @@ class TriggerBody(serializers.ModelSerializer[MotivationTrigger]):
     def get_bead_created(self, trigger: MotivationTrigger) -> str | None:
         made = trigger.result in {MotivationTrigger.Result.BEAD_CREATED, MotivationTrigger.Result.AGENT_WOKEN}
         return trigger.bead.key if trigger.bead is not None and made else None
+
+
+class MotivationPageBody(serializers.Serializer[Any]):
+    motivations = MotivationBody(many=True)
+    count = serializers.IntegerField(help_text="Of all pages.")
+
+
+class HistoryBody(serializers.Serializer[Any]):
+    history = TriggerBody(many=True)
+    count = serializers.IntegerField(help_text="Of this page.")
+
+
+class IdleBody(serializers.Serializer[Any]):
+    is_system_idle = serializers.BooleanField()
+    system_idle_period = serializers.IntegerField(required=False, help_text="Seconds, while it is idle.")
+    total_agents = serializers.IntegerField()
+    working_agents = serializers.IntegerField()
+    idle_agents = serializers.IntegerField()
+    paused_agents = serializers.IntegerField()
+    total_beads = serializers.IntegerField()
+    open_beads = serializers.IntegerField()
+    in_progress_beads = serializers.IntegerField()
+    idle_projects = serializers.ListField(child=serializers.IntegerField())
+    last_agent_activity = serializers.DateTimeField(allow_null=True)
+    checked_at = serializers.DateTimeField()
+
+
+class RolesBody(serializers.Serializer[Any]):
+    roles = serializers.ListField(child=serializers.CharField(allow_blank=True))
+    motivations = serializers.DictField(child=MotivationBody(many=True), help_text="By role.")
+
+
+class RegisteredBody(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["registered"])
+    count = serializers.IntegerField()
+
+
+class DeletedBody(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["deleted"])
+
+
+class ToldBody(serializers.Serializer[Any]):
+    event_id = serializers.IntegerField()
 
 
 class MotivationPages(Envelope):
@@ -133,6 +177,17 @@ class MotivationViewSet(TenantViewSet):
     filters, orderings = OF_MOTIVATIONS.filters, OF_MOTIVATIONS.orderings
     search_fields = OF_MOTIVATIONS.search_fields
     listings = {"history": OF_HISTORY}
+    schema_answers = {
+        "list": MotivationPageBody,
+        **dict.fromkeys(("enable", "disable"), MotivationBody),
+        "destroy": {200: DeletedBody},
+        "trigger": TriggerBody,
+        "history": HistoryBody,
+        "idle": IdleBody,
+        "roles": RolesBody,
+        "defaults": RegisteredBody,
+        "external": ToldBody,
+    }
     lookup_value_regex = r"\d{1,18}"
 
     def get_queryset(self) -> QuerySet[Motivation]:

@@ -46,11 +46,11 @@ class PairInput(Input):
     stream = serializers.BooleanField(required=False, default=True, help_text="Else 202, and it goes on.")
 
 
-class ResetInput(Input):
+class ConversationResetInput(Input):
     keep_system_message = serializers.BooleanField(required=False, default=True)
 
 
-class ClaimInput(Input):
+class ConversationClaimInput(Input):
     summary = serializers.CharField(required=False, allow_blank=True, default="", max_length=5_000)
 
 
@@ -83,6 +83,82 @@ class ExchangeBody(serializers.ModelSerializer[Exchange]):
         return {**super().to_representation(instance), **spent_on(instance)}
 
 
+class WholeExchangeBody(ExchangeBody):
+    agent_name = serializers.SerializerMethodField()
+    bead_id = serializers.SerializerMethodField()
+    conversation_status = serializers.CharField(source="session.status")
+
+    class Meta(ExchangeBody.Meta):
+        fields = [*ExchangeBody.Meta.fields, "agent_name", "bead_id", "conversation_status"]
+
+    def get_agent_name(self, exchange: Exchange) -> str:
+        return exchange.session.agent.name if exchange.session is not None else ""
+
+    def get_bead_id(self, exchange: Exchange) -> str:
+        bead = exchange.session.bead if exchange.session is not None else None
+        return bead.key if bead is not None else ""
+
+
+class TurnMessageBody(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(["system", "user", "assistant", "tool"])
+    content = serializers.CharField(allow_blank=True)
+    timestamp = serializers.DateTimeField()
+    token_count = serializers.IntegerField(required=False)
+
+
+class AboutBody(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(Session.Kind.choices)
+    status = serializers.ChoiceField(Session.Status.choices)
+    reason = serializers.CharField(allow_blank=True)
+    agent_id = serializers.CharField()
+    agent_name = serializers.CharField()
+    turn_count = serializers.IntegerField()
+    cost_microusd = serializers.IntegerField()
+
+
+class EntityBody(serializers.Serializer[Any]):
+    schema_version = serializers.CharField()
+
+
+class ConversationBody(serializers.Serializer[Any]):
+    session_id = serializers.CharField()
+    bead_id = serializers.CharField(allow_blank=True)
+    project_id = serializers.CharField()
+    messages = TurnMessageBody(many=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    token_count = serializers.IntegerField()
+    metadata = AboutBody()
+    entity_metadata = EntityBody()
+
+
+class ConversationPageBody(serializers.Serializer[Any]):
+    project_id = serializers.CharField()
+    conversations = ConversationBody(many=True)
+    count = serializers.IntegerField(help_text="Of this page.")
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
+class ForgottenBody(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    session_id = serializers.CharField()
+    keep_system_message = serializers.BooleanField(required=False)
+
+
+class ConversationClaimBody(serializers.Serializer[Any]):
+    claim_id = serializers.CharField()
+    bead_id = serializers.CharField()
+    commit = serializers.CharField()
+    status = serializers.ChoiceField(["claimed"])
+
+
+class RejectedBody(serializers.Serializer[Any]):
+    session_id = serializers.CharField()
+    rejected = serializers.ListField(child=serializers.CharField(), help_text="Files.")
+
+
 def streamed(request: Request, exchange: Exchange, hello: dict[str, Any], *, stops: bool) -> HttpResponse:
     """The stream of an answer, from `Last-Event-ID` on."""
     response = HttpResponse(content_type=EVENT_STREAM, headers=HEADERS)
@@ -104,6 +180,13 @@ class PairViewSet(TenantViewSet):
     serializer_class = ExchangeBody
     atomic_actions: frozenset[str] = frozenset()
     permission_actions = {"stop": "write", "claim": "write", "reject": "write"}
+    schema_bodies = {"stop": None, "claim": ConversationClaimInput, "reject": RejectInput}
+    schema_answers = {
+        "retrieve": WholeExchangeBody,
+        "stop": ExchangeBody,
+        "claim": {202: ConversationClaimBody},
+        "reject": RejectedBody,
+    }
     content_negotiation_class = AnyAccept
 
     def get_authenticators(self) -> list[Any]:
@@ -153,9 +236,8 @@ class PairViewSet(TenantViewSet):
 
     def retrieve(self, request: Request, pk: int) -> Response:
         """The newest message and how its answer stands."""
-        session, exchange = self._newest()
-        more = {"agent_name": session.agent.name, "bead_id": session.bead.key if session.bead else ""}
-        return Response({**ExchangeBody(exchange).data, **more, "conversation_status": session.status})
+        _, exchange = self._newest()
+        return Response(WholeExchangeBody(exchange).data)
 
     @extend_schema(responses={(200, EVENT_STREAM): OpenApiTypes.STR})
     def stream(self, request: Request, pk: int) -> HttpResponse:
@@ -173,7 +255,7 @@ class PairViewSet(TenantViewSet):
 
     def claim(self, request: Request, pk: int) -> Response:
         """Have what was made verified, reviewed and merged as the bead's work."""
-        session, given = self.get_object(), ClaimInput.read(self.body)
+        session, given = self.get_object(), ConversationClaimInput.read(self.body)
         self.bead_check(session)
         claim = conversation_claim(session=session, summary=given["summary"], actor=self._actor)
         return Response(
@@ -210,6 +292,13 @@ class ConversationViewSet(TenantViewSet):
     resource = "conversations"
     atomic_actions: frozenset[str] = frozenset()
     list_is_object = True
+    schema_bodies = {"reset": ConversationResetInput}
+    schema_answers = {
+        "list": ConversationPageBody,
+        **dict.fromkeys(("retrieve", "of_bead"), ConversationBody),
+        "destroy": {200: ForgottenBody},
+        "reset": ForgottenBody,
+    }
     pagination_class = ConversationPages
     filters = {
         "project_id": numbers("project_id"),
@@ -264,7 +353,7 @@ class ConversationViewSet(TenantViewSet):
 
     def reset(self, request: Request, pk: int) -> Response:
         """Forget what was said; files stay."""
-        session, keep = self.get_object(), ResetInput.read(self.body)["keep_system_message"]
+        session, keep = self.get_object(), ConversationResetInput.read(self.body)["keep_system_message"]
         conversation_reset(session=session, keep_system_message=keep, actor=self._actor)
         return Response(
             {"message": "Conversation reset", "session_id": str(session.pk), "keep_system_message": keep}

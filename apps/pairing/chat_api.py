@@ -72,6 +72,32 @@ class ChatInput(Input):
         return messages
 
 
+class ReplyBody(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(["assistant"])
+    content = serializers.CharField(allow_blank=True)
+
+
+class ChoiceBody(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    message = ReplyBody()
+    finish_reason = serializers.CharField()
+
+
+class TokensBody(serializers.Serializer[Any]):
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+
+
+class CompletionBody(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    object = serializers.ChoiceField(["chat.completion"])
+    created = serializers.IntegerField(help_text="Seconds since 1970.")
+    model = serializers.CharField(allow_blank=True)
+    choices = ChoiceBody(many=True)
+    usage = TokensBody()
+
+
 class ChatViewSet(TenantViewSet):
     """`organization`, `project_id` or `agent_id` say who pays; `agent_id` also whose words come first."""
 
@@ -80,7 +106,10 @@ class ChatViewSet(TenantViewSet):
     atomic_actions: frozenset[str] = frozenset()
     content_negotiation_class = AnyAccept
 
-    @extend_schema(request=ChatInput, responses={200: OpenApiTypes.OBJECT})
+    @extend_schema(
+        request=ChatInput,
+        responses={(200, "application/json"): CompletionBody, (200, EVENT_STREAM): OpenApiTypes.STR},
+    )
     def completions(self, request: Request) -> HttpResponseBase:
         """One answer; with `stream` (in the body or the query) as server-sent events."""
         given = ChatInput.read(self.body)

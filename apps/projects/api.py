@@ -113,6 +113,12 @@ class ProjectBody(serializers.ModelSerializer[Project]):
         ]  # fmt: skip
 
 
+class PrdBody(serializers.Serializer[Any]):
+    project_id = serializers.CharField()
+    prd = serializers.CharField(allow_blank=True)
+    sha256 = serializers.CharField(allow_null=True)
+
+
 class RequirementBody(serializers.ModelSerializer[Requirement]):
     id = serializers.CharField(source="key")
     project_id = serializers.CharField()
@@ -157,6 +163,12 @@ class ProjectViewSet(TenantViewSet):
         "update": ProjectFields,
         "partial_update": ProjectFields,
         "comments": ProjectCommentInput,
+    }
+    schema_answers: dict[str, Any] = {
+        "comments get": ProjectCommentBody(many=True),
+        "comments post": ProjectCommentBody,
+        "prd": PrdBody,
+        "requirements": RequirementBody(many=True),
     }
     filters = {
         "status": words("status", choices=Project.Status.values),

@@ -188,6 +188,29 @@ class RecommendedBody(serializers.Serializer[Any]):
     models = ModelSpecBody(many=True)
 
 
+class PolicyWordBody(serializers.Serializer[Any]):
+    id = serializers.ChoiceField(POLICIES)
+    name = serializers.CharField()
+    description = serializers.CharField()
+
+
+class ServedModelBody(serializers.Serializer[Any]):
+    """As the server tells of it; most say more than its id."""
+
+    id = serializers.CharField()
+
+
+class ServedBody(serializers.Serializer[Any]):
+    models = ServedModelBody(many=True)
+
+
+class TriedBody(serializers.Serializer[Any]):
+    ok = serializers.BooleanField()
+    message = serializers.CharField(allow_blank=True)
+    hint = serializers.CharField(allow_blank=True)
+    latency_ms = serializers.IntegerField()
+
+
 class ProviderViewSet(TenantViewSet):
     """`/providers`: one's organizations' and the shared ones, which only operators change."""
 
@@ -202,7 +225,13 @@ class ProviderViewSet(TenantViewSet):
         "partial_update": ProviderFields,
         "select": SelectInput,
     }
-    schema_answers = {"select": ProviderBody, "negotiate": ProviderBody}
+    schema_answers = {
+        "select": ProviderBody,
+        "negotiate": ProviderBody,
+        "models": ServedBody,
+        "policies": PolicyWordBody(many=True),
+        "test": TriedBody,
+    }
     figures = (
         "status", "last_heartbeat_at", "last_heartbeat_latency_ms", "last_heartbeat_error", "cool_until",
         "metrics", "updated_at",

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.urls import path
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,6 +32,7 @@ from apps.core.api_lists import (
 from apps.core.api_pages import BareArrayPagination, Envelope
 from apps.core.errors import BadInput, NotFound
 from apps.projects.models import Project
+from apps.workflows import bodies
 from apps.workflows.definition_services import (
     definition_create,
     definition_delete,
@@ -81,6 +83,14 @@ class WorkflowViewSet(TenantViewSet):
     }
     orderings = {"name": "name"}
     listings = {"executions": EXECUTIONS}
+    schema_answers = {
+        "list": bodies.WorkflowPageBody,
+        **dict.fromkeys(("retrieve", "create", "update", "bring_in"), bodies.WorkflowBody),
+        "check": bodies.CheckedBody,
+        "export": {(200, "application/yaml"): OpenApiTypes.STR},
+        "analytics": bodies.WorkflowFiguresBody,
+        "executions": bodies.EXECUTIONS,
+    }
 
     def get_queryset(self) -> QuerySet[WorkflowDefinition]:
         return WorkflowDefinition.objects.for_user(self.request.user)
@@ -218,6 +228,7 @@ class BeadWorkflowViewSet(TenantViewSet):
 
     list_actions: frozenset[str] = frozenset()
     resource = "workflows"
+    schema_answers = {"list": bodies.BeadWorkflowBody}
 
     def get_queryset(self) -> QuerySet[WorkflowExecution]:
         return WorkflowExecution.objects.for_user(self.request.user).select_related("bead", "definition")

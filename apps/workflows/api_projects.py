@@ -19,13 +19,14 @@ from apps.agents.project_checks import checks_told
 from apps.core.api_inputs import IdField, Input
 from apps.core.errors import BadInput, NotFound
 from apps.decisions.api import DecisionBody
-from apps.projects.api import BRANCH, ProjectInput, ProjectViewSet
+from apps.projects.api import BRANCH, ProjectBody, ProjectInput, ProjectViewSet
 from apps.projects.bodies import project_body
 from apps.projects.models import CHECK_KINDS, Project
 from apps.projects.prd import prd_decode, prd_title
 from apps.projects.services import project_comment, project_create, project_reopen
 from apps.providers.models import Budget
 from apps.providers.services import budget_set
+from apps.workflows.bodies import BegunBody, ClosingBody, ProjectStateBody
 from apps.workflows.closing import project_close_request, project_state
 from apps.workflows.prd_flow import weave_start
 from apps.workflows.taking_over import KEEP, WAYS, project_take_over
@@ -110,7 +111,16 @@ class ProjectWorkViewSet(ProjectViewSet):
         "agents": TeamInput,
     }
 
-    schema_answers: dict[str, Any] = {"checks": ChecksBody}
+    schema_answers: dict[str, Any] = {
+        **ProjectViewSet.schema_answers,
+        "bootstrap": BegunBody,
+        "take_over": BegunBody,
+        "close": {200: ProjectBody, 202: ClosingBody},
+        "reopen": ProjectBody,
+        "agents": ProjectBody,
+        "checks": ChecksBody,
+        "state": ProjectStateBody,
+    }
 
     @action(detail=False, methods=["post"])
     @transaction.atomic

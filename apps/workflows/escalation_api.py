@@ -23,7 +23,8 @@ class EscalationInput(serializers.Serializer[Any]):
 
 class EscalationViewSet(TenantViewSet):
     resource = "beads"
-    serializer_class = EscalationInput
+    schema_bodies = {"escalate": EscalationInput}
+    schema_answers = {"escalate": DecisionBody}
     lookup_field = "key__iexact"
     lookup_url_kwarg = "key"
 

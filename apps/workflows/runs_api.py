@@ -21,6 +21,7 @@ from apps.engine.models import Run
 from apps.engine.queries import run_query
 from apps.engine.services import run_cancel, run_pause, run_resume, run_retry, run_signal
 from apps.engine.timeline import STEPS, run_timeline
+from apps.workflows.bodies import TimelineBody
 
 MOST_STEPS = 1000
 
@@ -104,6 +105,7 @@ class RunViewSet(TenantViewSet):
         **dict.fromkeys(("cancel", "retry", "pause", "resume"), WholeRunSerializer),
         "signal": SignalBody,
         "answers": AnswerBody,
+        "timeline": TimelineBody,
     }
 
     def get_serializer_class(self) -> type[RunSerializer]:

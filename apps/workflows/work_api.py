@@ -25,6 +25,7 @@ from apps.core.api_inputs import IdField, Input, TextsField
 from apps.core.errors import BadInput, NotFound
 from apps.projects.models import Project
 from apps.workflows.auto_filing import SEVERITIES, error_file, improving_project
+from apps.workflows.bodies import ClaimedBody
 from apps.workflows.handing import bead_give, bead_redispatch, bead_take
 from apps.workflows.taken_work import bead_give_back, bead_take_over, bundle_of
 from apps.workflows.work import role_named, work_give
@@ -138,7 +139,7 @@ class WorkViewSet(TenantViewSet):
     def retrieve(self, request: Request, key: str) -> Response:
         return Response(_task(self.get_object()))
 
-    @extend_schema(request=ClaimInput, responses={200: OpenApiTypes.OBJECT})
+    @extend_schema(request=ClaimInput, responses={200: ClaimedBody})
     def claim(self, request: Request, key: str) -> Response:
         """Give a ready bead to an agent, who begins at once, or take it yourself. 409 if another has it."""
         bead, given = self.get_object(), ClaimInput.read(self.body)["agent_id"].strip()

@@ -51,7 +51,13 @@ LEFT_OUT = (
     "/repl",
     "/execute",
 )
-OPEN = ("/auth/login", "/auth/refresh", "/auth/invitations/register", "/webhooks/github")
+OPEN = (
+    "/auth/login",
+    "/auth/refresh",
+    "/auth/invitations/register",
+    "/webhooks/github",
+    "/webhooks/openclaw",
+)
 
 
 def operations() -> list[Any]:
@@ -119,6 +125,91 @@ def test_whatever_the_schema_knows_has_an_example_that_is_as_it_says() -> None:
             assert ("security" not in operation) == address.endswith(OPEN), f"{method} {address}"
     tags = {tag for path in told["paths"].values() for one in path.values() for tag in one["tags"]}
     assert tags == {tag["name"] for tag in told["tags"]}
+
+
+# What may be anything in an answer, and why.
+FREE = {
+    "Error.details": "what a program needs to know differs by error",
+    "EventSchema.data": "facts differ by kind: docs/events.md",
+    "AuditBody.data": "the same facts",
+    "ActivitySchema.metadata": "the same facts",
+    "ActivitySchema.agent_id": "as the fact has it: a number or a text",
+    "ActivitySchema.provider_id": "as the fact has it: a number or a text",
+    "Change.before": "a setting's own",
+    "Change.after": "a setting's own",
+    "NotificationSchema.metadata": "the same facts",
+    "LogSchema.metadata": "what the line was logged with",
+    "HookEventBody.data": "what GitHub said",
+    "RequestLog.metadata": "differs by what the call was for",
+    "CommandBody.context": "the caller's own",
+    "MotivationBody.parameters": "differ by condition: docs/motivations.md",
+    "MotivationBody.bead_template": "the maker's own",
+    "PersonaBody.metadata": "the author's own: Agent Skills",
+    "ProjectBody.checks": "as they were configured",
+    "TriggerBody.trigger_data": "what fired it",
+    "SignalBody.data": "the sender's own",
+    "AnswerBody.answer": "a flow's own",
+    "WholeRun.input": "a flow's own",
+    "WholeRun.output": "a flow's own",
+    "TimelineEntryBody.output": "a step's own",
+    "TimelineEntryBody.error": "a step's is an object, a run's a text",
+    "TimelineEntryBody.data": "a signal's or an event's own",
+    "TimelineEntryBody.policy": "differs by step",
+    "TimelineEntryBody.failures": "errors of any program",
+    "VisitBody.result_data": "differs by type of node",
+    "WorkflowNodeBody.metadata": "what only its type of node has",
+    "WorkflowBody.match": "rules: docs/workflows.md",
+}
+# Files that are exchanged whole, whose format is told elsewhere.
+DOCUMENTS = {"Snapshot", "RecordingBody", "ProofBody"}
+
+
+def answers(told: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for address, methods in told["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                for kind, content in answer.get("content", {}).items():
+                    yield f"{method} {address} {status} {kind}", content.get("schema", {})
+
+
+def is_anything(schema: Any) -> bool:
+    """It says nothing of what is there: no type, or an object without any key."""
+    said = {name for name in schema if name not in {"description", "nullable", "readOnly", "title"}}
+    if schema.get("type") == "object":
+        return not schema.get("properties") and schema.get("additionalProperties", {}) in ({}, True)
+    if schema.get("type") == "array":
+        return is_anything(schema["items"])
+    return not said
+
+
+def reached(schema: Any, parts: dict[str, Any], seen: set[str]) -> None:
+    """The names of the parts that a schema is made of."""
+    if isinstance(schema, dict):
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            reached(parts[name], parts, seen)
+        for inner in schema.values():
+            reached(inner, parts, seen)
+    elif isinstance(schema, list):
+        for inner in schema:
+            reached(inner, parts, seen)
+
+
+def test_every_answer_says_what_it_is() -> None:
+    make: Any = KeptGenerator
+    told = make().get_schema(public=True)
+    parts, seen = told["components"]["schemas"], set[str]()
+    assert [name for name, schema in answers(told) if is_anything(schema)] == []
+    for _, schema in answers(told):
+        reached(schema, parts, seen)
+    free = {
+        f"{name}.{field}"
+        for name in seen - DOCUMENTS
+        for field, schema in parts[name].get("properties", {}).items()
+        if is_anything(schema)
+    }
+    assert free == set(FREE)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=[one.label for one in OPERATIONS])

@@ -22,11 +22,11 @@ from apps.agents.org_chart import (
     position_remove,
     position_update,
 )
-from apps.core.errors import BadInput
+from apps.core.api_inputs import Input
 from apps.projects.models import Project
 
 
-class PlaceInput(serializers.Serializer[Any]):
+class PlaceInput(Input):
     role_name = serializers.CharField(max_length=60)
     persona_path = serializers.CharField(required=False, allow_blank=True, max_length=120)
     required = serializers.BooleanField(required=False)  # type: ignore[assignment]
@@ -36,6 +36,33 @@ class PlaceInput(serializers.Serializer[Any]):
 
 class PlaceChange(PlaceInput):
     role_name = None  # type: ignore[assignment]
+
+
+class PlaceBody(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    role_name = serializers.CharField()
+    persona_path = serializers.CharField(allow_blank=True)
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    max_instances = serializers.IntegerField(help_text="0: as many as the project allows.")
+    agent_ids = serializers.ListField(child=serializers.CharField())
+    reports_to = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+
+
+class ChartInput(Input):
+    name = serializers.CharField(allow_blank=True, allow_null=True, default="", max_length=200)
+    positions = PlaceInput(many=True)
+
+
+class ChartBody(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    project_id = serializers.CharField()
+    name = serializers.CharField()
+    positions = PlaceBody(many=True)
+    is_template = serializers.BooleanField()
+    parent_id = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+    updated_at = serializers.DateTimeField(allow_null=True)
 
 
 def chart_body(chart: Chart) -> dict[str, Any]:
@@ -69,7 +96,9 @@ class OrgChartViewSet(TenantViewSet):
 
     resource = "agents"
     organization_path = "organization_id"
-    serializer_class = PlaceInput
+    serializer_class = ChartBody
+    schema_bodies = {"update": ChartInput, "add": PlaceInput, "change": PlaceChange}
+    schema_answers = {"add": ChartBody, "change": ChartBody}
 
     def get_queryset(self) -> QuerySet[Project]:
         return Project.objects.for_user(self.request.user)
@@ -78,29 +107,19 @@ class OrgChartViewSet(TenantViewSet):
     def _actor(self) -> str:
         return str(self.request.user.get_username())
 
-    def _read(self, kind: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-        given = kind(data=data)
-        given.is_valid(raise_exception=True)
-        said = dict(given.validated_data)
-        if "reports_to" in said:
-            said["reports_to"] = said["reports_to"] or ""
-        return said
-
     def retrieve(self, request: Request, pk: int, **_: str) -> Response:
         """The whole chart, which is also what a write to a position is held against."""
         return Response(chart_body(chart_of(self.get_object())))
 
     def update(self, request: Request, pk: int) -> Response:
         """Replace the chart: `{name, positions: [{role_name, persona_path, max_instances, reports_to}]}`."""
-        project, positions = self.get_object(), self.body.get("positions")
-        if not isinstance(positions, list) or not all(isinstance(one, dict) for one in positions):
-            raise BadInput("positions must be a list of positions.", details={"field": "positions"})
+        project, given = self.get_object(), ChartInput.read(self.body)
         before = {place.role_name: place.required for place in chart_of(project).places}
-        given = [self._read(PlaceInput, one) for one in positions]
-        places = [Place(**{"required": before.get(one["role_name"], False), **one}) for one in given]
-        name = self.body.get("name") or ""
-        if not isinstance(name, str):
-            raise BadInput("The name is a text.", details={"field": "name"})
+        places = [
+            Place(**{"required": before.get(one["role_name"], False), **_known(one)})
+            for one in given["positions"]
+        ]
+        name = given["name"] or ""
         return Response(chart_body(chart_set(project=project, places=places, name=name, actor=self._actor)))
 
     def destroy(self, request: Request, pk: int) -> Response:
@@ -109,18 +128,23 @@ class OrgChartViewSet(TenantViewSet):
         return Response(status=204)
 
     def add(self, request: Request, pk: int) -> Response:
-        place = Place(**self._read(PlaceInput, self.body))
+        place = Place(**_known(PlaceInput.read(self.body)))
         chart = position_add(project=self.get_object(), place=place, actor=self._actor)
         return Response(chart_body(chart), status=201)
 
     def change(self, request: Request, pk: int, role: str) -> Response:
-        changes = self._read(PlaceChange, self.body)
+        changes = _known(PlaceChange.read(self.body))
         chart = position_update(project=self.get_object(), role_name=role, actor=self._actor, **changes)
         return Response(chart_body(chart))
 
     def remove(self, request: Request, pk: int, role: str) -> Response:
         position_remove(project=self.get_object(), role_name=role, actor=self._actor)
         return Response(status=204)
+
+
+def _known(place: dict[str, Any]) -> dict[str, Any]:
+    """Nobody is the empty role."""
+    return {**place, "reports_to": place["reports_to"] or ""} if "reports_to" in place else place
 
 
 def _view(**methods: Any) -> Any:

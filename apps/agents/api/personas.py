@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse
 from django.urls import URLPattern, path, re_path
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +26,7 @@ from apps.agents.persona_services import (
     persona_text,
 )
 from apps.core.api import query_number
+from apps.core.api_inputs import Input
 from apps.core.api_lists import ListFilters, Listing, flag, words
 from apps.core.errors import BadInput, NotFound
 
@@ -89,6 +91,18 @@ class VersionBody(serializers.ModelSerializer[PersonaVersion]):
         fields = ["number", "author", "note", "created_at"]
 
 
+class VersionTextBody(VersionBody):
+    skill_md = serializers.CharField()
+    diff = serializers.CharField(allow_blank=True, help_text="To the version before, or to `against`.")
+
+    class Meta(VersionBody.Meta):
+        fields = [*VersionBody.Meta.fields, "skill_md", "diff"]
+
+
+class RestoreInput(Input):
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
 class PersonaInput(serializers.Serializer[Any]):
     """Either the fields that change, or a whole file as `skill_md`."""
 
@@ -127,6 +141,14 @@ class PersonaViewSet(TenantViewSet):
 
     resource = "personas"
     serializer_class = PersonaBody
+    schema_bodies = {"restore": RestoreInput}
+    schema_answers = {
+        "clone": PersonaBody,
+        "restore": PersonaBody,
+        "skill": {(200, "text/markdown"): OpenApiTypes.STR},
+        "versions": VersionBody(many=True),
+        "version": VersionTextBody,
+    }
     organization_path = "organization_id"
     lookup_field = "name"
     filters = {
@@ -290,9 +312,7 @@ class PersonaViewSet(TenantViewSet):
 
     def restore(self, request: Request, name: str) -> Response:
         persona = self.get_object()
-        number = self.body.get("version")
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
-            raise BadInput("version must be the number of a version.", details={"field": "version"})
+        number = RestoreInput.read(self.body)["version"]
         home = self._home(persona)
         return self._answer(
             persona_restore(persona=persona, organization=home, number=number, author=self._author)

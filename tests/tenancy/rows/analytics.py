@@ -37,6 +37,8 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/patterns/analysis": many(),
     "GET /api/v1/patterns/expensive": many(),
     "GET /api/v1/patterns/anomalies": many(),
+    "GET /api/v1/prompts/analysis": many(common=True),
+    "GET /api/v1/prompts/optimizations": many(),
     "GET /api/v1/optimizations": many(),
     "GET /api/v1/optimizations/substitutions": many(),
     "POST /api/v1/optimizations/{pk}/apply": one({"pk": "optimization"}, permission="providers:write"),

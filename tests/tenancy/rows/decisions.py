@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.tenancy.table import Row, many, one
+from tests.tenancy.table import Row, everybody, many, one
 
 PK = {"pk": "decision"}
+PROJECT = {"pk": "project"}
 QUESTION = {
     "question": "Which?",
     "options": [{"key": "a", "label": "A"}, {"key": "b", "label": "B"}],
@@ -18,5 +19,11 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/decisions/{pk}/decide": one(PK, body={"decision": "hash", "rationale": "Safer."}),
     "GET /api/v1/decisions/{pk}/votes": one(PK),
     "POST /api/v1/decisions/{pk}/votes": one(PK, body={"choice": "hash"}),
+    "POST /api/v1/webhooks/openclaw": everybody(
+        body={"text": "yes"}, expect={"all": 404}
+    ),  # no secret is made
+    "GET /api/v1/openclaw/status": many(common=True),
+    "POST /api/v1/projects/{pk}/openclaw-secret": one(PROJECT),
+    "DELETE /api/v1/projects/{pk}/openclaw-secret": one(PROJECT),
     "POST /api/v1/beads/{key}/escalate": one({"key": "bead_key"}, body={"reason": "Hard."}),
 }

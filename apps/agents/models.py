@@ -113,6 +113,7 @@ class Session(Timestamped):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["status"], name="session_status")]
 
     def __str__(self) -> str:
         return f"{self.kind} session {self.pk}"

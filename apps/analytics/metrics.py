@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,17 +27,56 @@ from apps.workflows.system_api import ACTIVE, system_status
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GAUGE, COUNTER = "gauge", "counter"
 Sample = tuple[dict[str, str], float]
-# Rows by status: metric, what it counts, the rows.
-STATUSES: tuple[tuple[str, str, Any], ...] = (
-    ("loom_runs", "Durable runs.", Run.objects),
-    ("loom_beads", "Beads.", Bead.objects),
-    ("loom_agents", "Agents.", Agent.objects),
-    ("loom_sessions", "Sessions.", Session.objects),
-    ("loom_projects", "Projects.", Project.objects),
-    ("loom_decisions", "Decisions.", Decision.objects),
-    ("loom_merge_requests", "Places in merge queues.", MergeRequest.objects),
-    ("loom_providers", "Providers that are switched on.", Provider.objects.filter(enabled=True)),
-)
+Counts = dict[str, int]
+
+
+def _ended(model: Any, *live: str) -> tuple[str, ...]:
+    return tuple(status for status in model.Status.values if status not in live)
+
+
+KEEP_SECONDS = 60.0  # how old the figure of what has ended may be
+
+_kept: dict[str, tuple[float, Counts]] = {}
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """Rows by status. Those that are `ended` only become more, and are counted once a minute at most."""
+
+    metric: str
+    words: str
+    rows: Any
+    ended: tuple[str, ...] = ()
+
+    def counts(self) -> Counts:
+        statuses = set(self.rows.model.Status.values) - set(self.ended)
+        found = _counted(self.rows.filter(status__in=statuses))
+        return found | self._kept() if self.ended else found
+
+    def _kept(self) -> Counts:
+        kept, now = _kept.get(self.metric), time.monotonic()
+        if kept is None or now - kept[0] >= KEEP_SECONDS:
+            kept = _kept[self.metric] = now, _counted(self.rows.filter(status__in=self.ended))
+        return kept[1]
+
+
+def _counted(rows: Any) -> Counts:
+    return dict(rows.order_by().values_list("status").annotate(count=Count("pk")))
+
+
+STATUSES = (
+    Statuses("loom_runs", "Durable runs.", Run.objects, _ended(Run, *Run.UNFINISHED)),
+    Statuses("loom_beads", "Beads.", Bead.objects, ("closed",)),
+    Statuses("loom_agents", "Agents.", Agent.objects),
+    Statuses("loom_sessions", "Sessions.", Session.objects, ("ended",)),
+    Statuses("loom_projects", "Projects.", Project.objects),
+    Statuses("loom_decisions", "Decisions.", Decision.objects, _ended(Decision, "open")),
+    Statuses(
+        "loom_merge_requests", "Places in merge queues.", MergeRequest.objects,
+        _ended(MergeRequest, "queued", "merging"),
+    ),
+    Statuses("loom_providers", "Providers that are switched on.", Provider.objects.filter(enabled=True)),
+)  # fmt: skip
 
 ENDED_BADLY = {Call.Status.FAILED.value, Call.Status.LOST.value}
 # Of each provider and model: metric, words, figure, what it is divided by.
@@ -58,9 +99,9 @@ def _lines(now: datetime) -> Iterator[str]:
     yield from metric("loom_info", GAUGE, "The version that runs.", [({"version": version()}, 1)])
     active = system_status(now)["state"] == ACTIVE
     yield from metric("loom_dispatch_active", GAUGE, "1: ready work is taken up.", [({}, active)])
-    for name, words, rows in STATUSES:
-        found = rows.order_by().values_list("status").annotate(count=Count("pk")).order_by("status")
-        yield from metric(name, GAUGE, f"{words} By status.", [({"status": of}, n) for of, n in found])
+    for one in STATUSES:
+        found: list[Sample] = [({"status": of}, number) for of, number in sorted(one.counts().items())]
+        yield from metric(one.metric, GAUGE, f"{one.words} By status.", found)
     yield from _waiting(now)
     yield from _models()
     yield from _budgets()

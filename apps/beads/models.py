@@ -104,6 +104,7 @@ class Bead(Timestamped):
         indexes = [
             models.Index(fields=["project", "status", "priority"]),
             models.Index(fields=["project", "created_at"]),
+            models.Index(fields=["status"], name="bead_status"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(priority__lte=4), name="bead_priority_0_to_4"),

@@ -15,14 +15,14 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.api import TenantViewSet
-from apps.core.api_inputs import Input, WordsField
+from apps.core.api_inputs import IdField, Input, WordsField
 from apps.core.api_lists import Listing, flag, words
 from apps.core.errors import BadInput, Conflict, Forbidden, ProviderError
 from apps.providers import wire
 from apps.providers.bodies import provider_bodies
 from apps.providers.discovery import ASK_PATIENCE
 from apps.providers.models import Call, Provider
-from apps.providers.pool import candidate_of, providers_of
+from apps.providers.pool import candidate_of, preferred_for, providers_of
 from apps.providers.recommended import models_recommended
 from apps.providers.routing import POLICIES, choose
 from apps.providers.services import (
@@ -33,7 +33,7 @@ from apps.providers.services import (
     provider_update,
 )
 from apps.providers.speakers import server_of
-from apps.providers.terms import Needs
+from apps.providers.terms import Needs, Payer
 
 KINDS = {"openai": Provider.Kind.OPENAI, "local": Provider.Kind.OPENAI, "litellm": Provider.Kind.LITELLM}
 POLICY_WORDS = {
@@ -118,6 +118,9 @@ class SelectInput(Input):
     policy = serializers.ChoiceField(POLICIES, default="balanced")
     requirements = NeedsInput(required=False)
     organization = serializers.CharField(required=False, max_length=60, help_text="Id or slug.")
+    project_id = IdField(required=False, allow_null=True, help_text="Whose preferences count.")
+    role = serializers.CharField(max_length=60, allow_blank=True, default="", help_text="Of who asks.")
+    purpose = serializers.CharField(max_length=60, allow_blank=True, default="work")
 
 
 class MetricsBody(serializers.Serializer[Any]):
@@ -340,13 +343,18 @@ class ProviderViewSet(TenantViewSet):
         return self.listed(told, list)
 
     def select(self, request: Request) -> Response:
-        """The provider a call with these requirements would go to first; 409 with why none fits."""
+        """The provider a call with these requirements would go to first; 409 with why none fits.
+
+        With `project_id` what that project's `role` prefers for the `purpose` comes before the policy.
+        """
         given = SelectInput.read(self.body)
-        organization = self.organization_get(given.get("organization"))
+        organization_id = self.organization_get(given.get("organization")).pk
         needs = _needs(given.get("requirements") or NeedsInput.read({}))
-        providers = providers_of(organization.pk)
+        providers = providers_of(organization_id)
         candidates = [candidate_of(provider) for provider in providers.values()]
-        choice = choose(candidates, needs=needs, policy=given["policy"], now=timezone.now())
+        payer = Payer(organization_id, given.get("project_id"), purpose=given["purpose"], role=given["role"])
+        first, policy = preferred_for(payer), given["policy"]
+        choice = choose(candidates, needs=needs, policy=policy, now=timezone.now(), preferred=first)
         if not choice.order:
             raise Conflict("No provider fits.", hint=choice.reasons() or "Connect a model.")
         return Response(self._bodies([providers[choice.order[0].id]])[0])

@@ -13,7 +13,7 @@ from apps.accounts.invitation_services import invitation_create
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Login, Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
-from apps.accounts.user_services import user_deactivate
+from apps.accounts.user_services import user_deactivate, user_update
 from apps.core.origin import address_of, network_of
 from apps.events.models import Event
 from apps.projects.models import Project
@@ -161,6 +161,17 @@ def test_an_invitation_to_somebody_is_for_nobody_else(boss: Browser) -> None:
     page = Browser(eve).client.post(made["link"].removeprefix("http://testserver"))
     assert (page.status_code, "another e-mail address" in page.content.decode()) == (400, True)
     assert Browser(User.objects.get(pk=ann.pk))("post", "auth/invitations/accept", {"token": made["token"]})
+
+
+def test_the_address_of_an_invitation_is_worth_nothing_without_its_link(boss: Browser) -> None:
+    made = boss("post", "auth/invitations", {"email": "ann@example.org", "role": "admin"}, 201)
+    eve = person("eve", theirs=Role.ADMIN)
+    user_update(user=eve, email="ann@example.org", actor="eve")
+    mine = Browser(User.objects.get(pk=eve.pk))
+    assert mine("get", "auth/invitations") == []
+    for guess in (str(made["id"]), "ann@example.org", made["token"][:-1]):
+        mine("post", "auth/invitations/accept", {"token": guess}, 404)
+    assert not eve.memberships.filter(organization__slug="ours").exists()
 
 
 def test_who_was_put_out_comes_back_by_no_link_of_their_own(boss: Browser, ours: Organization) -> None:

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import Role, User
+from apps.analytics import metrics
 from apps.analytics.metrics import exposition
+from apps.beads.services import bead_close, bead_create
 from apps.events.models import Event
 from apps.providers.services import budget_set, provider_create
 from apps.workflows.system_api import system_status
@@ -30,6 +34,11 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\
 @pytest.fixture
 def world(db: None) -> World:
     return world_build("ours", rows=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    metrics._kept.clear()
 
 
 def beat(*, ago: timedelta = timedelta(), depth: int = 0, waiting: float = 0.0) -> None:
@@ -78,6 +87,33 @@ def test_prometheus_reads_figures_with_its_token_only(world: World, settings: An
     root = Client()
     root.force_login(User.objects.create_superuser("root"))
     assert root.get("/metrics").status_code == 200
+
+
+def test_what_has_ended_is_counted_once_a_minute_and_what_has_not_each_time(
+    world: World, monkeypatch: Any
+) -> None:
+    def told() -> list[str]:
+        return [line for line in exposition().splitlines() if line.startswith("loom_beads{")]
+
+    bead = world.beads[0]
+    assert told() == ['loom_beads{status="open"} 1']
+    bead_create(project=world.project, title="Another")
+    with CaptureQueriesContext(connection) as asked:
+        assert told() == ['loom_beads{status="open"} 2']
+    whole = [query["sql"] for query in asked if "GROUP BY" in query["sql"] and "'closed'" in query["sql"]]
+    assert not [sql for sql in whole if "beads_bead" in sql], "closed beads were counted again"
+    bead_close(bead=bead, reason="Done.")
+    assert told() == ['loom_beads{status="open"} 1']
+    monkeypatch.setattr(metrics, "KEEP_SECONDS", 0.0)
+    assert told() == ['loom_beads{status="closed"} 1', 'loom_beads{status="open"} 1']
+
+
+def test_the_counts_of_what_is_there_use_an_index(world: World) -> None:
+    """Of the tables that only grow: those rows that have not ended are found, not searched for."""
+    for one in metrics.STATUSES:
+        if one.metric in {"loom_runs", "loom_beads", "loom_sessions"}:
+            plan = one.rows.filter(status__in=["open", "ready"]).order_by().explain()
+            assert "INDEX" in plan.upper() or connection.vendor != "sqlite", (one.metric, plan)
 
 
 def test_the_dashboard_shows_metrics_that_there_are(world: World) -> None:

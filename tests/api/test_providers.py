@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from apps.accounts.models import Organization, Role
 from apps.accounts.services import organization_ensure
+from apps.projects.services import project_create
 from apps.providers.models import Call, Provider
 from apps.providers.pool import forget
-from apps.providers.services import provider_create
+from apps.providers.preferences import preferences_set
+from apps.providers.services import provider_create, provider_update
 from tests.api.clients import client_of, send
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nobody_reacts")]
@@ -136,6 +138,31 @@ def test_routing_names_the_provider_that_fits(client: Client, ours: Organization
     nobody = send(client, "post", "routing/select", {"requirements": {"requires_vision": True}})
     assert (nobody.status_code, "sees no images" in nobody.json()["details"]["hint"]) == (409, True)
     assert send(client, "post", "routing/select", {"policy": "luck"}).status_code == 400
+
+
+def test_what_a_project_prefers_comes_before_the_policy(client: Client, ours: Organization) -> None:
+    forget()
+    _, dear = (
+        provider_create(
+            name=name, organization_id=ours.pk, endpoint="http://x/v1", model="m", price_in=price,
+            price_out=price,
+        )
+        for name, price in (("cheap", 100), ("dear", 90_000_000))
+    )  # fmt: skip
+    project = project_create(organization=ours, name="Links")
+    work = (project.pk, "qa-engineer", "work")
+    preferences_set(provider=dear, organization_id=ours.pk, works=[work])
+    asked = {"policy": "minimize_cost", "project_id": project.pk, "role": "qa-engineer"}
+
+    def told(**more: Any) -> str:
+        return str(send(client, "post", "routing/select", {**asked, **more}).json()["name"])
+
+    assert told() == "dear"
+    others: list[dict[str, Any]] = [{"role": "cto"}, {"purpose": "review"}, {"project_id": None}]
+    assert [told(**other) for other in others] == ["cheap"] * 3
+    provider_update(provider_id=dear.pk, enabled=False)
+    forget()
+    assert told() == "cheap"
 
 
 def test_models_are_recommended_with_who_serves_them(ours: Organization) -> None:

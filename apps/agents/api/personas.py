@@ -26,7 +26,6 @@ from apps.agents.persona_services import (
     persona_text,
 )
 from apps.core.api import query_number
-from apps.core.api_inputs import Input
 from apps.core.api_lists import ListFilters, Listing, flag, words
 from apps.core.errors import BadInput, NotFound
 
@@ -99,7 +98,7 @@ class VersionTextBody(VersionBody):
         fields = [*VersionBody.Meta.fields, "skill_md", "diff"]
 
 
-class RestoreInput(Input):
+class RestoreInput(serializers.Serializer[Any]):
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
 
 
@@ -312,7 +311,9 @@ class PersonaViewSet(TenantViewSet):
 
     def restore(self, request: Request, name: str) -> Response:
         persona = self.get_object()
-        number = RestoreInput.read(self.body)["version"]
+        number = self.body.get("version")
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
+            raise BadInput("version must be the number of a version.", details={"field": "version"})
         home = self._home(persona)
         return self._answer(
             persona_restore(persona=persona, organization=home, number=number, author=self._author)

@@ -154,6 +154,7 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
+LOOM_DB_PREPARED = env_bool("LOOM_DB_PREPARED", True)  # plans are kept per connection
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

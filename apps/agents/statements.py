@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.models import Session, Turn
-from apps.core.sql import direct, execute, insert
+from apps.core.sql import execute, insert
 from apps.core.together import send
 
 _COUNT_TURN = """
@@ -69,7 +69,5 @@ def is_untouched(session: Session) -> bool:
     """Whether this is the first session on its bead, and nothing was said in it yet."""
     if session.turn_count:
         return False
-    with direct() as cursor:
-        cursor.execute(_SESSIONS_OF_BEAD, [session.bead_id])
-        row = cursor.fetchone()
-    return bool(row and row[0] == 1)
+    ((count,),) = send(_SESSIONS_OF_BEAD, [session.bead_id]).rows
+    return bool(count == 1)

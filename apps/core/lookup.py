@@ -16,6 +16,7 @@ from django.db.models import Model, QuerySet
 from django.db.models import query as orm
 
 from apps.core.sql import direct
+from apps.core.together import send
 
 M = TypeVar("M", bound=Model)
 PLACE = -919_191  # stands for the key while the statement is built
@@ -94,10 +95,8 @@ class Lookup(Generic[M]):
     def get(self, key: int) -> M:
         """The row; raises the model's DoesNotExist."""
         built = self._build()
-        with direct() as cursor:
-            cursor.execute(built.sql, [key if value == PLACE else value for value in built.parameters])
-            found = cursor.fetchone()
-        for values in built.compiler.apply_converters([found] if found else [], built.converters):
+        found = send(built.sql, [key if value == PLACE else value for value in built.parameters]).rows
+        for values in built.compiler.apply_converters(found, built.converters):
             row: M = self._rows.model.from_db(DEFAULT_DB_ALIAS, built.names, values[built.own])
             for populator in built.related:
                 populator.populate(values, row)

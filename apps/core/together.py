@@ -43,9 +43,8 @@ class Sent:
             flush()
         return self._rows
 
-    def read(self, cursor: Any) -> None:
-        self._rows = cursor.fetchall() if cursor.description is not None else []
-        self._count = int(cursor.rowcount)
+    def came(self, count: int, rows: list[tuple[Any, ...]]) -> None:
+        self._count, self._rows = count, rows
 
 
 def send(statement: str, values: Sequence[Any], *, then: Then | None = None) -> Sent:
@@ -54,10 +53,7 @@ def send(statement: str, values: Sequence[Any], *, then: Then | None = None) -> 
     if (waiting := _waiting()) is not None:
         waiting.append(sent)
         return sent
-    connection: Any = connections[DEFAULT_DB_ALIAS]
-    with driver_cursor(connection) if takes_part(connection) else connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        sent.read(cursor)
+    _run([sent])
     if then is not None:
         then(sent)
     return sent
@@ -95,14 +91,17 @@ def flush() -> None:
 
 def _run(sent: Sequence[Sent]) -> None:
     connection: Any = connections[DEFAULT_DB_ALIAS]
-    connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors:
-        cursors = [_driver().Cursor(connection.connection) for _ in sent]
-        with connection.connection.pipeline():
-            for one, cursor in zip(sent, cursors, strict=True):
-                cursor.execute(one.statement, one.values)
-        for one, cursor in zip(sent, cursors, strict=True):
-            one.read(cursor)
+    if takes_part(connection):
+        _open(connection)
+        with connection.wrap_database_errors:
+            came = _pgwire().exchange(connection.connection, [(one.statement, one.values) for one in sent])
+        for one, (count, rows) in zip(sent, came, strict=True):
+            one.came(count, rows)
+        return
+    for one in sent:
+        with connection.cursor() as cursor:
+            cursor.execute(one.statement, one.values)
+            one.came(int(cursor.rowcount), cursor.fetchall() if cursor.description is not None else [])
 
 
 def takes_part(connection: Any) -> bool:
@@ -114,11 +113,15 @@ def takes_part(connection: Any) -> bool:
 @contextmanager
 def driver_cursor(connection: Any) -> Iterator[Any]:
     """The cursor of PostgreSQL's driver, with Django's errors."""
+    _open(connection)
+    with connection.wrap_database_errors:
+        yield _driver().Cursor(connection.connection)
+
+
+def _open(connection: Any) -> None:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors:
-        yield _driver().Cursor(connection.connection)
 
 
 def _waiting() -> list[Sent] | None:
@@ -128,6 +131,13 @@ def _waiting() -> list[Sent] | None:
 def _after_those_that_wait(execute: Callable[..., Any], *arguments: Any) -> Any:
     flush()
     return execute(*arguments)
+
+
+@cache
+def _pgwire() -> Any:
+    from apps.core import pgwire  # noqa: PLC0415 - not where SQLite is used
+
+    return pgwire
 
 
 @cache

@@ -12,20 +12,23 @@ from typing import Any
 
 from django.db import connection
 
-from apps.core.sql import direct
 from apps.core.together import Sent, Then, send
 from apps.engine.models import Run
 
 # What may be claimed is what RunQuerySet.due says.
-CLAIM_RUN = """
+_CLAIM = """
 UPDATE engine_run SET
     status = 'running', lease_owner = %s, lease_until = %s, fence = fence + 1, attempts = attempts + 1,
     wake_at = NULL, waits_for = '', updated_at = %s
 WHERE id = %s AND (status = 'ready' OR status = 'waiting' AND wake_at <= %s
                    OR status = 'running' AND lease_until < %s)
-RETURNING id, key, flow, version, generation, input, parent_id, organization_id, project_id, bead_id, fence,
-          attempts
+RETURNING {columns}
 """
+_CLAIMED = (
+    "id", "key", "flow", "version", "generation", "input", "parent_id", "organization_id", "project_id",
+    "bead_id", "fence", "attempts",
+)  # fmt: skip
+CLAIM_RUN = _CLAIM.format(columns=", ".join(_CLAIMED))
 
 # NO KEY: rows that point at the run, such as a child's last signal, can be inserted meanwhile.
 LOCK_RUN = """
@@ -57,12 +60,10 @@ WRITE_STEP_UNDISTURBED = f"{_INTO} SELECT {_PLACES} {_FROM_HELD} AND {_WANTED}{{
 def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run | None:
     """Take the lease of a run that is due; None if it is not, or not any more. Other columns are deferred."""
     moment, end = map(connection.ops.adapt_datetimefield_value, (now, until))
-    with direct() as cursor:
-        cursor.execute(CLAIM_RUN, [owner, end, moment, run_id, moment, moment])
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        values = dict(zip([column[0] for column in cursor.description], row, strict=True))
+    rows = send(CLAIM_RUN, [owner, end, moment, run_id, moment, moment]).rows
+    if not rows:
+        return None
+    values = dict(zip(_CLAIMED, rows[0], strict=True))
     values["input"] = json.loads(values["input"])
     return Run.from_db(connection.alias, list(values), list(values.values()))
 
@@ -70,10 +71,8 @@ def run_claim(run_id: int, *, owner: str, now: datetime, until: datetime) -> Run
 def run_lock(run_id: int, fence: int) -> tuple[bool, bool] | None:
     """Lock a run until the transaction ends; whether to cancel and to pause it, None if the lease is over."""
     sql = LOCK_RUN + FOR_UPDATE if connection.features.has_select_for_no_key_update else LOCK_RUN
-    with direct() as cursor:
-        cursor.execute(sql, [run_id, fence])
-        row = cursor.fetchone()
-    return None if row is None else (bool(row[0]), bool(row[1]))
+    rows = send(sql, [run_id, fence]).rows
+    return (bool(rows[0][0]), bool(rows[0][1])) if rows else None
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,10 @@ class StepRow:
 
 def step_write(run: Run, step: StepRow) -> None:
     """Insert the row of a step, or replace that of an attempt which has not ended."""
-    with direct() as cursor:
-        cursor.execute(WRITE_STEP, step.values(run))
-        if cursor.rowcount != 1:
-            raise RuntimeError(
-                f"Step {step.seq} ({step.name}) of run {run.pk} has ended and is never written again."
-            )
+    if send(WRITE_STEP, step.values(run)).count != 1:
+        raise RuntimeError(
+            f"Step {step.seq} ({step.name}) of run {run.pk} has ended and is never written again."
+        )
 
 
 def step_write_held(run: Run, step: StepRow, *, undisturbed: bool = False, then: Then | None = None) -> Sent:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.sql import direct
 from apps.core.together import Sent, send
 from apps.providers.models import Call
 from apps.providers.terms import Payer
@@ -116,9 +115,7 @@ def close_call(call_id: int, closing: Closing) -> Callable[[], bool]:
 
 def open_calls(stem: str) -> list[int]:
     """Ids of calls of this stem that are still under way, or look so."""
-    with direct() as cursor:
-        cursor.execute(_OPEN_OF_STEM, [stem])
-        return [call_id for (call_id,) in cursor.fetchall()]
+    return [call_id for (call_id,) in send(_OPEN_OF_STEM, [stem]).rows]
 
 
 def _ids(payer: Payer | Call) -> tuple[int | None, ...]:

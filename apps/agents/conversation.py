@@ -86,7 +86,8 @@ class Conversation:
         return int((self.size - self.begins.get(turn, self.size)) / self.bytes_per_token)
 
     def _add(self, message: bytes) -> None:
-        self.messages.append(message)
+        # What orjson gives holds on to several times the room it takes; a copy has its own size.
+        self.messages.append(bytes(memoryview(message)))
         self.size += len(message)
 
     def add_reply(self, turn: Turn, *, is_measured: bool = True) -> None:

@@ -35,7 +35,7 @@ _PLACE = re.compile("%([s%])")
 class Came(NamedTuple):
     """What came of a statement: how many rows it touched or returned, and those it returned."""
 
-    count: int
+    touched: int
     rows: list[tuple[Any, ...]]
 
 
@@ -51,7 +51,7 @@ class _Ready(NamedTuple):
 
 def exchange(wire: Connection[Any], statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Came]:
     """Run statements in order, in the transaction that is open or that the first of them begins."""
-    transformer = Transformer(wire)
+    transformer: Any = Transformer(wire)
     ready = [_ready(transformer, text, values) for text, values in statements]
     talk = vars(wire).get("loom_talk")
     if talk is None:
@@ -78,7 +78,7 @@ def _beginning(wire: Connection[Any]) -> bytes:
     return b"BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}".encode()
 
 
-def _ready(transformer: Transformer, text: str, values: Sequence[Any]) -> _Ready:
+def _ready(transformer: Any, text: str, values: Sequence[Any]) -> _Ready:
     is_short = len(text) <= MOST_CHARS
     numbered = _numbered(text) if is_short else _numbered.__wrapped__(text)
     is_kept = is_short and settings.LOOM_DB_PREPARED
@@ -95,7 +95,7 @@ def _numbered(text: str) -> bytes:
     return _PLACE.sub(lambda match: f"${next(numbers)}" if match[1] == "s" else "%", text).encode()
 
 
-def _came(transformer: Transformer, result: PGresult) -> Came:
+def _came(transformer: Any, result: PGresult) -> Came:
     touched = result.command_tuples or 0
     if result.status != ExecStatus.TUPLES_OK:
         return Came(touched, [])

@@ -101,7 +101,8 @@ def _run(sent: Sequence[Sent]) -> None:
     for one in sent:
         with connection.cursor() as cursor:
             cursor.execute(one.statement, one.values)
-            one.came(int(cursor.rowcount), cursor.fetchall() if cursor.description is not None else [])
+            rows = cursor.fetchall() if cursor.description is not None else []
+            one.came(int(cursor.rowcount), rows)  # SQLite counts while it returns
 
 
 def takes_part(connection: Any) -> bool:

@@ -35,6 +35,11 @@ def test_what_is_read_has_run_and_what_came_before_it_too() -> None:
     assert names() == ["two"]
 
 
+def test_rows_that_are_changed_and_returned_are_counted() -> None:
+    sent = send(f"{RENAME} RETURNING name", ["two", "one"])
+    assert (sent.count, sent.rows) == (1, [("two",)])
+
+
 def test_queries_of_the_orm_come_after_those_that_wait() -> None:
     with transaction.atomic(), together():
         send(RENAME, ["two", "one"])

@@ -56,8 +56,8 @@ crash: install ## attack running work and audit what is left; prints JSON: ARGS=
 campaigns: install-dev ## what Loom withstands, as JSON: ARGS="edits --scale 0.2"
 	@$(BIN)/python -m tests.campaigns $(ARGS)
 
-shots: install-dev ## take screenshots of every page into shots/
-	@$(BIN)/python -m tests.browser.shots
+shots: install-dev ## take screenshots of every page into shots/: ARGS="board bead" for some
+	@$(BIN)/python -m tests.browser.shots $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

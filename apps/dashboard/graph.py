@@ -10,6 +10,7 @@ from itertools import pairwise
 from apps.beads.graph import depths
 
 BOX, HIGH, GAP_X, GAP_Y, EDGE = 190, 40, 46, 12, 16
+SHORT = 134  # of boxes with a word or two: six stand beside each other
 ROUNDS = 3
 
 
@@ -34,7 +35,8 @@ class Box:
     @property
     def words(self) -> str:
         title = self.node.title
-        return title if len(title) <= 27 else f"{title[:26]}…"
+        room = self.width // 7
+        return title if len(title) <= room else f"{title[: room - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Drawing:
     critical: list[Node]
 
 
-def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]]) -> Drawing:
+def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]], box: int = BOX) -> Drawing:
     """Boxes in columns, so that every edge goes right; the order within a column keeps edges short."""
     known = {node.id: node for node in nodes}
     edges = {node.id: [pk for pk in blockers.get(node.id, ()) if pk in known] for node in nodes}
@@ -64,19 +66,19 @@ def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]]) -> Drawin
     path = critical_path(known, edges)
     on_path = set(pairwise(path))
     place = {
-        pk: (EDGE + column * (BOX + GAP_X), EDGE + row * (HIGH + GAP_Y))
+        pk: (EDGE + column * (box + GAP_X), EDGE + row * (HIGH + GAP_Y))
         for column, ids in columns.items()
         for row, pk in enumerate(ids)
     }
     drawn = [
-        Edge(_edge(place[blocker], place[pk]), (blocker, pk) in on_path)
+        Edge(_edge(place[blocker], place[pk], box), (blocker, pk) in on_path)
         for pk, found in edges.items()
         for blocker in found
     ]
     return Drawing(
-        width=2 * EDGE + max(1, len(columns)) * (BOX + GAP_X) - GAP_X,
+        width=2 * EDGE + max(1, len(columns)) * (box + GAP_X) - GAP_X,
         height=2 * EDGE + max((len(ids) for ids in columns.values()), default=1) * (HIGH + GAP_Y) - GAP_Y,
-        boxes=tuple(Box(known[pk], x, y, pk in path) for pk, (x, y) in place.items()),
+        boxes=tuple(Box(known[pk], x, y, pk in path, box) for pk, (x, y) in place.items()),
         edges=tuple(sorted(drawn, key=lambda edge: edge.is_critical)),
         critical=[known[pk] for pk in path],
     )
@@ -118,7 +120,7 @@ def critical_path(nodes: Mapping[int, Node], edges: Mapping[int, Sequence[int]])
     return path[::-1]
 
 
-def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
-    x1, y1, x2, y2 = start[0] + BOX, start[1] + HIGH // 2, end[0], end[1] + HIGH // 2
+def _edge(start: tuple[int, int], end: tuple[int, int], box: int) -> str:
+    x1, y1, x2, y2 = start[0] + box, start[1] + HIGH // 2, end[0], end[1] + HIGH // 2
     half = GAP_X // 2
     return f"M{x1} {y1}C{x1 + half} {y1} {x2 - half} {y2} {x2} {y2}"

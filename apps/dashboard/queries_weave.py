@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.agents.loop import STOPPED_REASONS
 from apps.agents.models import Claim, Evidence, MergeRequest, Review, Session, Turn
 from apps.beads.models import Bead
-from apps.dashboard.weave import Crossing, Frame, Moment, Picture, Stretch, picture
+from apps.dashboard.weave import NARROW, WIDTH, Crossing, Frame, Moment, Picture, Stretch, picture
 from apps.decisions.models import Decision
 from apps.projects.models import Project
 
@@ -58,7 +58,7 @@ def weave_of(project: Project, span: str = "", bead: Bead | None = None) -> Weav
     newest = list(sessions.order_by("-created_at")[:SESSIONS])[::-1]
     if not newest:
         return None
-    frame = _frame(newest, span)
+    frame = _frame(newest, span, WIDTH if bead is None else NARROW)
     shown = [row for row in newest if (row.ended_at or frame.end) >= frame.start]
     stretches = [_session(row) for row in shown]
     lanes = _lanes(shown)
@@ -84,15 +84,15 @@ def _sessions(project: Project, bead: Bead | None) -> Any:
     )  # fmt: skip
 
 
-def _frame(sessions: list[Session], span: str) -> Frame:
+def _frame(sessions: list[Session], span: str, width: int) -> Frame:
     now = timezone.now()
     if span in SPANS:
-        return Frame(now - SPANS[span][1], now)
+        return Frame(now - SPANS[span][1], now, width)
     start = sessions[0].created_at
     is_live = any(row.ended_at is None for row in sessions)
     end = now if is_live else max(row.ended_at for row in sessions if row.ended_at)
     margin = max((end - start) * 0.02, timedelta(seconds=1))
-    return Frame(start - margin, end + margin)
+    return Frame(start - margin, end + margin, width)
 
 
 def _lanes(sessions: list[Session]) -> list[str]:

@@ -15,8 +15,18 @@ YEAR = 365 * 24 * 3600
 THEMES = ("auto", "light", "dark")
 COLORS = (
     "paper sheet sunk line line-strong ink ink-2 ink-3 accent accent-soft run need fail done "
-    "need-soft fail-soft done-soft"
+    "run-soft need-soft fail-soft done-soft"
 )
+# The shape in the terminal, and what the state says.
+MEANS = {
+    "open": ("○", "It can begin as soon as an agent is free."),
+    "waiting": ("◌", "Something else has to come first: a bead, a time, an answer."),
+    "working": ("◔", "An agent, a check or a model is at it just now."),
+    "person": ("◆", "It goes no further without a person."),
+    "failed": ("✕", "It ended, and not well; the reason stands beside it."),
+    "done": ("✔", "Proven and merged, or otherwise over as it should be."),
+}
+STATES = {state: (*row, *MEANS[state]) for state, row in SHAPES.items()}
 
 
 @page
@@ -71,4 +81,4 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 @page
 def design(request: HttpRequest) -> HttpResponse:
-    return show(request, "dashboard/design.html", {"states": SHAPES, "colors": COLORS.split()})
+    return show(request, "dashboard/design.html", {"states": STATES, "colors": COLORS.split()})

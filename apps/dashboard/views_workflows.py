@@ -18,7 +18,7 @@ from apps.agents.models import Persona
 from apps.core.errors import Conflict, LoomError
 from apps.core.storable import storable_text
 from apps.dashboard import queries
-from apps.dashboard.graph import Node, draw
+from apps.dashboard.graph import SHORT, Node, draw
 from apps.dashboard.pages import (
     found,
     number_in,
@@ -77,7 +77,7 @@ def _drawn(graph: Graph) -> Any:
     nodes = [
         Node(number, graph.nodes[key].kind, key, "open", is_done=False) for key, number in numbers.items()
     ]
-    return draw(nodes, forward)
+    return draw(nodes, forward, SHORT)
 
 
 def _ways(graph: Graph) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-LEFT, RIGHT, TOP, LANE, FOOT, WIDTH = 128, 22, 22, 30, 26, 1180
+LEFT, RIGHT, TOP, LANE, FOOT, WIDTH = 128, 22, 22, 30, 26, 1040
+NARROW = 740  # where it shares the page with something else
 BEND = 22  # how far a thread runs while it crosses to another lane
 NAME_CHARS = 17
 TICKS = 6
@@ -77,18 +78,22 @@ class Picture:
     shapes: list[Shape] = field(default_factory=list)
     width: int = WIDTH
     left: int = LEFT
-    right: int = WIDTH - RIGHT
+
+    @property
+    def right(self) -> int:
+        return self.width - RIGHT
 
 
 @dataclass(frozen=True)
 class Frame:
     start: datetime
     end: datetime
+    width: int = WIDTH
 
     def x(self, moment: datetime) -> float:
         whole = max((self.end - self.start).total_seconds(), 1.0)
         part = min(1.0, max(0.0, (moment - self.start).total_seconds() / whole))
-        return round(LEFT + part * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + part * (self.width - LEFT - RIGHT), 1)
 
 
 def picture(
@@ -105,6 +110,7 @@ def picture(
         main_y=main_y,
         lanes=[(_short(name), at) for name, at in y.items()],
         ticks=_ticks(frame),
+        width=frame.width,
     )
     drawn.shapes += [_crossing(frame, row, y, main_y) for row in crossings if row.lane in y]
     drawn.shapes += [_stretch(frame, row, y[row.lane]) for row in stretches if row.lane in y]

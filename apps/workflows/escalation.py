@@ -85,7 +85,7 @@ def _put_before_ceo(
         bead=bead,
         kind=Decision.Kind.ESCALATION,
         priority=0,
-        question=f"{bead.key} {bead.title}: how shall it go on?",
+        question=f"How shall {bead.key} go on: {bead.title}",
         options=OPTIONS,
         context="\n\n".join(context),
         requester=actor or "system",

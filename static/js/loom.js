@@ -137,7 +137,8 @@ function clocks() {
     const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
     const size = Math.abs(seconds);
     const unit = UNITS.find(([, length]) => size >= length);
-    const words = unit ? `${Math.round(size / unit[1])} ${unit[0]}` : seconds >= 0 ? "now" : "under 1 min";
+    const form = time.dataset.ago;
+    const words = unit ? `${Math.round(size / unit[1])} ${unit[0]} ${form}`.trim() : seconds < 0 ? "under 1 min" : form ? "just now" : "now";
     if (time.textContent !== words) time.textContent = words;
   }
 }

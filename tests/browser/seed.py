@@ -34,6 +34,7 @@ from apps.projects.sharing import share_set
 from apps.providers.models import Budget, Call, Provider
 from apps.providers.services import budget_set, provider_create
 from apps.workflows.escalation import bead_escalate
+from tests.browser.bare import bare_build, bare_pages
 from tests.browser.seed_work import changed, stories, team
 from tests.browser.words import evil_build, logs, pairing, talks
 from tests.world import World, world_build
@@ -54,16 +55,21 @@ TITLES = (
 def main() -> None:
     world = busy()
     told(world)
-    evil_build(world.organization.pk)
-    empty = organization_ensure(name="empty")
+    evil, empty, begun = evil_build(), organization_ensure(name="empty"), bare_build()
     names = {
         "ada": user("ada", Role.ADMIN, world.organization),
         "bob": user("bob", Role.USER, world.organization),
         "vic": user("vic", Role.VIEWER, world.organization),
         "new": user("new", Role.ADMIN, empty),
+        "eve": user("eve", Role.ADMIN, evil),
+        "kit": user("kit", Role.ADMIN, begun),
         "root": root(),
     }
-    print(json.dumps({"sessions": names, **addresses(world)}))
+    _, token = invitation_create(
+        organization=world.organization, role="user", by=User.objects.get(username="ada"), email=""
+    )
+    gates = {"invitation": f"/invitations/{token}/", "bare": bare_pages(begun)}
+    print(json.dumps({"sessions": names, **gates, **addresses(world)}))
 
 
 def user(name: str, role: str, organization: Organization) -> str:
@@ -86,6 +92,7 @@ def root() -> str:
 def busy() -> World:
     """A project in the middle of its work: every state, failed checks, waits, reviews, merges, costs."""
     world = world_build("acme", rows=0)
+    team(world)
     epic = bead_create(project=world.project, title="Shorten", type="epic")
     beads: list[Bead] = []
     for number, title in enumerate(TITLES):
@@ -104,7 +111,6 @@ def busy() -> World:
             )
         )
     world.beads = beads
-    team(world)
     stories(world)
     changed(world.project, world.beads[2])
     asks(world)
@@ -190,8 +196,9 @@ def costs(world: World) -> None:
         organization_id=world.organization.pk,
         scope=Budget.Scope.PROJECT,
         scope_id=world.project.pk,
-        limit_usd=3,
+        limit_usd=6,
     )
+    Budget.objects.filter(scope_id=world.project.pk).update(spent_microusd=3_915_000)
     now, sessions = timezone.now(), list(world.project.sessions.values_list("pk", flat=True)[:5])
     for number in range(30):
         Call.objects.create(

@@ -38,6 +38,8 @@ class Server:
     busy: list[str]
     evil: list[str]
     changed: list[str]
+    bare: list[str]
+    invitation: str
     environment: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
 

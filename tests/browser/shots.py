@@ -1,46 +1,152 @@
-"""Screenshots of every page into shots/: light, dark, narrow, empty. `make shots`."""
+"""Screenshots of every page into shots/: light, dark, narrow, empty, error, printed. `make shots`.
+
+`make shots ARGS="board bead"` takes those whose name has one of the words."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.browser.admin_pages import ADMIN
+from tests.browser.conftest import MISSING
 from tests.browser.server import ROOT, Server, browsing, serving
 
 FOLDER = ROOT / "shots"
 LOOKS = {"light": ("light", 1360), "dark": ("dark", 1360), "narrow": ("light", 390)}
+ALL = {look: look for look in LOOKS}
+DIALOGS = {
+    "palette": "[data-opens=palette]",
+    "bead-new": "[data-opens=bead-new]",
+    "menu": ".tile .menu summary",
+}
+# What is refused: the page, what is typed there, and the button.
+REFUSED = {
+    "/projects/new/": ({"[name=budget]": "-1"}, "text=Begin >> nth=-1"),
+    "/models/new/": (
+        {"[name=name]": "nobody", "[name=endpoint]": "http://127.0.0.1:9/v1", "[name=model]": "m"},
+        "text=Connect and test",
+    ),
+    "/people/keys/": ({"[name=name]": "CI"}, "text=Make a key"),
+    "/account/password/": (
+        {"[name=old_password]": "wrong", "[name=new_password1]": "short", "[name=new_password2]": "other"},
+        "text=Change it",
+    ),
+    "/workflows/story/edit/": ({"[name=yaml]": "name: story\nnodes: []\n"}, "text=Save"),
+    "/motivations/new/?condition=scheduled_interval": ({"[name=name]": "Nightly"}, "text=Make it"),
+}
 
 
-def shoot(browser: Browser, server: Server, who: str, addresses: list[str], looks: dict[str, str]) -> None:
-    for look, folder in looks.items():
+class Camera:
+    def __init__(self, browser: Browser, server: Server, wanted: list[str]) -> None:
+        self.browser, self.server, self.wanted = browser, server, wanted
+        self.count = 0
+
+    def page(self, who: str, look: str) -> Page:
         scheme, width = LOOKS[look]
-        context = browser.new_context(
-            base_url=server.address,
+        context = self.browser.new_context(
+            base_url=self.server.address,
             viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]
             reduced_motion="reduce",
         )
-        server.enter(context, who)
-        page = context.new_page()
-        for address in addresses:
+        if who:
+            self.server.enter(context, who)
+        return context.new_page()
+
+    def wants(self, name: str) -> bool:
+        return not self.wanted or any(word in name for word in self.wanted)
+
+    def keep(self, page: Page, folder: str, name: str) -> None:
+        page.screenshot(path=FOLDER / folder / f"{name}.png", full_page=True)
+        self.count += 1
+
+    def walk(self, who: str, addresses: list[str], looks: dict[str, str]) -> None:
+        for look, folder in looks.items():
+            page = self.page(who, look)
+            for address in addresses:
+                if self.wants(named(address)):
+                    page.goto(address)
+                    self.keep(page, folder, named(address))
+            page.context.close()
+
+    def dialogs(self, board: str) -> None:
+        for look in ("light", "dark", "narrow"):
+            for name, opener in DIALOGS.items():
+                if self.wants(f"dialog-{name}"):
+                    page = self.page("ada", look)
+                    page.goto(board)
+                    page.click(opener)
+                    page.wait_for_selector("#found [role=option]" if name == "palette" else opener)
+                    page.screenshot(path=FOLDER / look / f"dialog-{name}.png")
+                    page.context.close()
+
+    def refusals(self) -> None:
+        for address, (given, button) in REFUSED.items():
+            if not self.wants(named(address)):
+                continue
+            page = self.page("ada", "light")
             page.goto(address)
-            name = address.strip("/").replace("/", "-").replace("?", "-") or "home"
-            page.screenshot(path=FOLDER / folder / f"{name}.png", full_page=True)
-        context.close()
+            page.locator("form").evaluate_all("forms => forms.forEach(form => (form.noValidate = true))")
+            for field, value in given.items():
+                page.locator(field).first.fill(value)
+            page.locator("main").locator(button).first.click()
+            page.wait_for_load_state("networkidle")
+            self.keep(page, "error", f"refused-{named(address)}")
+            page.context.close()
+
+    def gates(self) -> None:
+        """Pages of those who are not signed in, and of what went wrong."""
+        for look in LOOKS:
+            page = self.page("", look)
+            page.goto("/login/")
+            self.keep(page, look, "login")
+            page.fill("[name=username]", "ada")
+            page.fill("[name=password]", "wrong")
+            page.keyboard.press("Enter")
+            page.wait_for_selector(".note.error")
+            self.keep(page, look, "login-refused")
+            page.goto(self.server.invitation)
+            self.keep(page, look, "invitation")
+            page.goto(MISSING[0])
+            self.keep(page, look, "invitation-gone")
+            page.goto("/login/")
+            page.set_content((ROOT / "templates" / "500.html").read_text(encoding="utf-8"))
+            self.keep(page, look, "500")
+            page.context.close()
+            self.walk("ada", [MISSING[1]], {look: look})
+
+    def print(self) -> None:
+        page = self.page("ada", "light")
+        page.emulate_media(media="print")
+        page.goto(next(address for address in self.server.busy if address.endswith("/evidence/")))
+        self.keep(page, "print", "evidence")
+        page.context.close()
 
 
-def main() -> None:
+def named(address: str) -> str:
+    return address.strip("/").replace("/", "-").replace("?", "-") or "home"
+
+
+def main(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as data, browsing() as browser, serving(Path(data)) as server:
-        shoot(browser, server, "ada", server.busy, {look: look for look in LOOKS})
+        camera = Camera(browser, server, wanted)
+        camera.walk("ada", [*server.busy, *server.changed], ALL)
         lists = [address for address in server.busy if not any(letter.isdigit() for letter in address)]
-        shoot(browser, server, "new", [*lists, "/nowhere/"], {"light": "empty"})
-        shoot(browser, server, "ada", server.evil[15:], {"light": "error"})
-        shoot(browser, server, "root", ADMIN, {look: look for look in LOOKS})
-    print(f"Screenshots are in {FOLDER}")
+        camera.walk("new", lists, {"light": "empty"})
+        camera.walk("kit", server.bare, {"light": "begun"})
+        camera.walk("eve", server.evil, {"narrow": "long"})
+        camera.walk("root", ADMIN, ALL)
+        camera.dialogs(next(address for address in server.busy if address.endswith("/board/")))
+        camera.refusals()
+        if camera.wants("gate"):
+            camera.gates()
+        if camera.wants("print"):
+            camera.print()
+    print(f"{camera.count} screenshots are in {FOLDER}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

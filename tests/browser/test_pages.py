@@ -142,6 +142,10 @@ def test_no_page_has_a_fault_in_any_colors_width_or_by_keyboard(enter: Enter, se
     assert check(page, server.busy, looked_at) == {}
 
 
+def test_the_longest_words_fit_the_narrowest_page(enter: Enter, server: Server) -> None:
+    assert check(enter("eve"), server.evil, glanced_at) == {}
+
+
 def test_no_empty_page_has_one_either(enter: Enter, server: Server) -> None:
     lists = [
         address
@@ -149,7 +153,8 @@ def test_no_empty_page_has_one_either(enter: Enter, server: Server) -> None:
         if not any(character.isdigit() for character in address) and route_of(address) not in NEVER_EMPTY
     ]
     assert check(enter("new"), lists, glanced_at) == {}
-    assert check(enter("", "/login/"), OUTSIDE, looked_at) == {}
+    assert check(enter("kit"), server.bare, glanced_at) == {}
+    assert check(enter("", "/login/"), [*OUTSIDE, server.invitation], looked_at) == {}
 
 
 def test_dialogs_have_none(enter: Enter, server: Server) -> None:
@@ -164,7 +169,7 @@ def test_dialogs_have_none(enter: Enter, server: Server) -> None:
 
 def test_what_is_planted_never_runs(enter: Enter, server: Server) -> None:
     """Every text that a person or a model can give is an attack; a violation of the policy would be told."""
-    page = enter("ada")
+    page = enter("eve")
     for address in server.evil:
         page.goto(address)
         page.wait_for_selector("h1")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.accounts.models import Organization, User
-from apps.accounts.services import membership_set
+from apps.accounts.services import membership_set, organization_ensure
 from apps.activity.models import LogEntry
 from apps.agents.hub import Hub
 from apps.agents.lesson_models import Lesson
@@ -105,9 +105,10 @@ def logs(project: Project, messages: Sequence[str]) -> None:
     )
 
 
-def evil_build(organization_id: int) -> None:
-    """A project whose every text is an attack."""
-    organization = Organization.objects.get(pk=organization_id)
+def evil_build() -> Organization:
+    """An organization with a project whose every text is an attack."""
+    organization = organization_ensure(name="evil")
+    eve = User.objects.create_user("eve", password="a long password")
     project = project_create(
         organization=organization, name=f"evil {EVIL}"[:190], prd=f"# {EVIL}\n\n- It must {EVIL}\n"
     )
@@ -168,9 +169,9 @@ def evil_build(organization_id: int) -> None:
         create_bead=False,
     )
     evil_change(project, bead)
-    talks(world, User.objects.get(username="ada"), EVIL)
-    pairing(world, User.objects.get(username="ada"), EVIL)
-    lesson_create(project=project, text=EVIL, actor="ada")
+    talks(world, eve, EVIL)
+    pairing(world, eve, EVIL)
+    lesson_create(project=project, text=EVIL, actor="eve")
     Lesson.objects.filter(project=project).update(text=EVIL)
     logs(project, [EVIL])
     LogEntry.objects.filter(project_id=project.pk).update(source=EVIL[:80])
@@ -183,6 +184,7 @@ def evil_build(organization_id: int) -> None:
         name=f"evil {EVIL}"[:70], organization_id=organization.pk, endpoint="http://localhost:9/v1", model="x"
     )
     Provider.objects.filter(name__startswith="evil").update(model=EVIL, last_error=EVIL, status="failed")
+    return organization
 
 
 def evil_change(project: Project, bead: Bead) -> None:

@@ -21,7 +21,7 @@ def at(minutes: float) -> datetime:
 
 def test_a_thread_runs_from_its_start_to_its_end_in_its_lane() -> None:
     drawn = picture(FRAME, ["Ann", "Bob"], [Stretch("Bob", at(0), at(5), "done", "x", "/s/")], [], [])
-    assert drawn.shapes[0].path == "M128.0 52H643.0"
+    assert drawn.shapes[0].path == "M128.0 52H573.0"
     assert not drawn.shapes[0].dot
 
 
@@ -31,9 +31,9 @@ def test_work_that_goes_on_ends_in_a_dot_and_a_wait_in_a_diamond() -> None:
         Stretch("Ann", at(1), None, "person", "x", "/d/", is_wait=True),
     ]
     work, wait = picture(FRAME, ["Ann"], stretches, [], []).shapes
-    assert list(work.dot or ()) == [1158.0, 22]
+    assert list(work.dot or ()) == [1018.0, 22]
     assert wait.is_dotted
-    assert wait.knot.startswith("M1158.0 16.5")
+    assert wait.knot.startswith("M1018.0 16.5")
 
 
 def test_a_merge_joins_main_and_a_review_another_thread() -> None:
@@ -43,9 +43,9 @@ def test_a_merge_joins_main_and_a_review_another_thread() -> None:
     ]
     drawn = picture(FRAME, ["Ann", "Bob"], [], [Moment("Ann", at(3), "failed", "x", "/e/")], crossings)
     review, merge, knot = drawn.shapes
-    assert review.path.endswith("540.0 52")
+    assert review.path.endswith("484.0 52")
     assert not review.dot
-    assert list(merge.dot or ()) == [746.0, drawn.main_y]
+    assert list(merge.dot or ()) == [662.0, drawn.main_y]
     assert knot.state == "failed"
 
 
@@ -55,7 +55,7 @@ def test_what_is_outside_of_the_time_shown_stays_within_the_picture() -> None:
         Stretch("Eve", at(1), at(2), "done", "x", "/s/"),
     ]
     drawn = picture(FRAME, ["Ann"], shapes, [], [])
-    assert [shape.path for shape in drawn.shapes] == ["M128 22H1158.0".replace("128", "128.0")]
+    assert [shape.path for shape in drawn.shapes] == ["M128 22H1018.0".replace("128", "128.0")]
 
 
 @pytest.mark.parametrize(("length", "count"), [(timedelta(seconds=3), 3), (timedelta(weeks=50), 24)])

@@ -88,14 +88,16 @@ def share(part: int, whole: int | None) -> int:
 
 
 @register.filter
-def ago(moment: datetime) -> str:
-    """How long ago or how long until, in one unit."""
+def ago(moment: datetime, form: str = "") -> str:
+    """How long ago or how long until, in one unit; of what has been, in a sentence, with the form "ago"."""
     seconds = (timezone.now() - moment).total_seconds()
     size = abs(seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if size >= length:
-            return f"{size / length:.0f} {unit}"
-    return "now" if seconds >= 0 else "under 1 min"
+            return f"{size / length:.0f} {unit} {form}".strip()
+    if seconds < 0:
+        return "under 1 min"
+    return "just now" if form else "now"
 
 
 @register.filter
@@ -172,15 +174,16 @@ def said_at(changes: Any, path: str, old: Any, new: Any = None) -> list[Any]:
 
 
 @register.simple_tag
-def when(moment: datetime | None) -> SafeString:
-    """How long ago, kept current by the page; the exact time on hover."""
+def when(moment: datetime | None, form: str = "") -> SafeString:
+    """How long ago, kept current by the page; the exact time on hover. In a sentence the form is "ago"."""
     if moment is None:
         return SafeString("")
     return format_html(
-        '<time datetime="{}" title="{}" data-ago>{}</time>',
+        '<time datetime="{}" title="{}" data-ago="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
         f"{moment:%Y-%m-%d %H:%M:%S} UTC",
-        ago(moment),
+        form,
+        ago(moment, form),
     )
 
 
@@ -284,6 +287,12 @@ def role(name: str) -> str:
     """The name of a role as people write it."""
     words = [word.upper() if word in ACRONYMS else word for word in name.split("-")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
+@register.filter
+def asker(requester: str) -> str:
+    """Who asked: nobody, or the system, is Loom itself."""
+    return "Loom" if requester in ("", "system") else requester
 
 
 @register.filter

@@ -93,7 +93,7 @@ class Camera:
             for field, value in given.items():
                 page.locator(field).first.fill(value)
             page.locator("main").locator(button).first.click()
-            page.wait_for_load_state("networkidle")
+            page.wait_for_selector(".note.error, .note.warning, .errorlist, #toasts > *")
             self.keep(page, "error", f"refused-{named(address)}")
             page.context.close()
 

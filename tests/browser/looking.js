@@ -35,6 +35,7 @@ window.looking = (() => {
   }
 
   function cut(element) {
+    if (element.matches("input, textarea, select")) return ""; // what is typed there is scrolled
     const style = getComputedStyle(element);
     const isMeant = style.textOverflow === "ellipsis" || style.webkitLineClamp !== "none";
     if (!isMeant && /hidden|clip/.test(style.overflowX) && element.scrollWidth > element.clientWidth + 2) return "cut off at its side";

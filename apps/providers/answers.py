@@ -11,6 +11,8 @@ import orjson
 
 from apps.providers.errors import Garbage, Usage
 
+MOST_TOKENS = 10**9  # of one call
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -228,18 +230,20 @@ def read_usage(value: object) -> Usage | None:
     """The usage object of any of the usual dialects; None if it says nothing."""
     if not isinstance(value, dict):
         return None
-    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-    if not isinstance(prompt, int) or prompt < 0:
+    prompt, completion = _tokens(value.get("prompt_tokens")), _tokens(value.get("completion_tokens"))
+    if prompt is None:
         return None
     details = value.get("prompt_tokens_details")
     cached = (
         details.get("cached_tokens") if isinstance(details, dict) else value.get("prompt_cache_hit_tokens")
     )
-    return Usage(
-        prompt=prompt,
-        completion=completion if isinstance(completion, int) and completion >= 0 else 0,
-        cached=cached if isinstance(cached, int) and cached > 0 else 0,
-    )
+    return Usage(prompt=prompt, completion=completion or 0, cached=_tokens(cached) or 0)
+
+
+def _tokens(value: object) -> int | None:
+    """None for what no call can have used, and no ledger could hold."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value <= MOST_TOKENS else None
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -262,11 +266,9 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _content(value: object) -> str:
     """Text of a message; some servers send a list of parts."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, list):
         return "".join(_text(part.get("text")) for part in value if isinstance(part, dict))
-    return ""
+    return _text(value)
 
 
 def _arguments(value: object) -> str:
@@ -277,7 +279,8 @@ def _arguments(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """Without NUL, which PostgreSQL does not keep."""
+    return value.replace("\0", "") if isinstance(value, str) else ""
 
 
 def _status_inside(error: object) -> int:

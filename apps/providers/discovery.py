@@ -17,6 +17,9 @@ from apps.providers.pricing import ASSUMED, FREE, ModelFacts, Price, knows_vendo
 PROBE_PATIENCE = Patience(connect=0.15, total=1.0, idle=1.0)
 ASK_PATIENCE = Patience(connect=3.0, total=5.0, idle=5.0)
 
+URL_HINT = "It looks like http://host:port/v1."
+MOST_TOKENS = 2**31 - 1  # of a context window, as many as the column holds
+
 ListModels = Callable[[Server, Patience], list[dict[str, object]]]
 
 
@@ -100,12 +103,16 @@ def providers_detect(env: Mapping[str, str], *, list_models: ListModels | None =
 def normal_url(url: str) -> str:
     """The base of an OpenAI-compatible API as people mean it: `host:8000` becomes `http://host:8000/v1`."""
     url = url.strip()
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or letters that no host has, a port that there is not
+        raise BadInput(f"{url!r} is no URL of a model server.", hint=URL_HINT) from None
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/models")
     if "@" in parts.netloc:
         raise BadInput("The URL of a provider must hold no password.", hint="Give the API key by itself.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(f"{url!r} is no URL of a model server.", hint="It looks like http://host:port/v1.")
+    if not is_whole:
+        raise BadInput(f"{url!r} is no URL of a model server.", hint=URL_HINT)
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", parts.query, ""))
 
 
@@ -258,7 +265,7 @@ def _window(model: Mapping[str, object]) -> int:
     spots = (model, meta if isinstance(meta, dict) else {})
     names = ("max_model_len", "n_ctx", "loaded_context_length", "context_length", "max_context_length")
     values = (spot.get(name) for spot in spots for name in names)
-    return next((value for value in values if isinstance(value, int) and value > 0), 0)
+    return next((value for value in values if isinstance(value, int) and 0 < value <= MOST_TOKENS), 0)
 
 
 def _price(env: Mapping[str, str], otherwise: Price) -> Price:
@@ -285,8 +292,8 @@ def _number(env: Mapping[str, str], name: str, otherwise: int) -> int:
     raw = _value(env, name)
     if not raw:
         return otherwise
-    if not raw.isdecimal():
-        raise BadInput(f"{name} must be a whole number, not {raw!r}.")
+    if not raw.isdecimal() or len(raw) > 10 or int(raw) > MOST_TOKENS:
+        raise BadInput(f"{name} must be a whole number up to {MOST_TOKENS:,}, not {raw[:40]!r}.")
     return int(raw)
 
 

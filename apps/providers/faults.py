@@ -44,7 +44,7 @@ _NO_CREDIT = re.compile(
     r"insufficient[_ ](quota|balance|credit|funds)|exceeded your current quota|billing", re.IGNORECASE
 )
 _WAIT_INSIDE = re.compile(
-    r"(?:try again|retry) in\s+(?:(\d+)h)?(?:(\d+)m(?!s))?(\d+(?:\.\d+)?)(ms|s)\b", re.IGNORECASE
+    r"(?:try again|retry) in\s+(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(\d+(?:\.\d+)?)(ms|s)\b", re.IGNORECASE
 )
 _RETRY_DELAY = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
 _LOOKS_SECRET = re.compile(r"\b(sk|pk|gsk|xai|key|Bearer)[-_ ][A-Za-z0-9*_\-]{6,}")
@@ -99,7 +99,7 @@ def named_fault(
 
 def clean(text: str, key: str = "") -> str:
     """One short line without anything that looks like a key."""
-    line = " ".join(redact(text, key).split())
+    line = " ".join(redact(text.replace("\0", ""), key).split())
     return line if len(line) <= SAID_LIMIT else line[: SAID_LIMIT - 1] + "…"
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.providers.answers import Answer, ErrorInside, StreamReader, read_body, read_usage
@@ -22,6 +22,7 @@ CALLS = tuple(
 )
 REPLY = ScriptedReply("Grüße, 世界! 🧵 and more text", CALLS, finish_reason="tool_calls")
 USAGE = {"prompt_tokens": 12, "completion_tokens": 34}
+KEPT = st.characters(codec="utf-8", exclude_characters="\0")
 
 
 def whole(message: dict[str, Any], **more: Any) -> bytes:
@@ -55,7 +56,8 @@ def test_a_stream_may_be_cut_anywhere_even_inside_a_character(size: int) -> None
     assert "".join(heard) == REPLY.text
 
 
-@given(text=st.text(max_size=60), size=st.integers(1, 40))
+@settings(deadline=None)
+@given(text=st.text(KEPT, max_size=60), size=st.integers(1, 40))
 def test_any_text_survives_any_cut(text: str, size: int) -> None:
     events = events_of("m", ScriptedReply(text), None)
     answer, _ = streamed(list(pieces_of(events, size)))
@@ -121,6 +123,14 @@ def test_content_in_parts_is_joined() -> None:
     assert read_body(whole({"content": parts})).text == "one two"
 
 
+def test_what_no_database_keeps_is_left_out() -> None:
+    answer = read_body(
+        b'{"model": "m\\u0000",'
+        b' "choices": [{"message": {"content": "a\\u0000b"}, "finish_reason": "st\\u0000op"}]}'
+    )
+    assert (answer.text, answer.finish_reason, answer.model) == ("ab", "stop", "m")
+
+
 def test_an_empty_but_well_formed_message_is_an_answer() -> None:
     assert read_body(whole({"content": None})) == Answer("", (), "stop")
 
@@ -162,6 +172,9 @@ def test_garbage_with_usage_keeps_the_bill() -> None:
         ({}, None),
         ({"prompt_tokens": "12"}, None),
         ({"prompt_tokens": -1}, None),
+        ({"prompt_tokens": 2**64 - 1}, None),
+        ({"prompt_tokens": True}, None),
+        ({"prompt_tokens": 5, "completion_tokens": 2**63}, Usage(5)),
         ({"prompt_tokens": 5}, Usage(5)),
         ({"prompt_tokens": 5, "completion_tokens": None}, Usage(5)),
         (

@@ -169,6 +169,7 @@ def test_a_named_server_that_lists_no_models_needs_one_named(server: ScriptServe
         ("LOOM_TOOLS", "maybe"),
         ("LOOM_STREAM", "2"),
         ("LOOM_CONTEXT_WINDOW", "128k"),
+        ("LOOM_CONTEXT_WINDOW", "99999999999"),
         ("LOOM_PRICE_IN", "cheap"),
         ("LOOM_PRICE_OUT", "-1"),
         ("LOOM_PRICE_OUT", "nan"),
@@ -226,7 +227,21 @@ def test_urls_are_understood_as_people_write_them(given: str, normal: str) -> No
     assert normal_url(given) == normal
 
 
-@pytest.mark.parametrize("url", ["", "   ", "http://", "ftp://x/v1", "http:///v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "   ",
+        "http://",
+        "ftp://x/v1",
+        "http:///v1",
+        "http://[abc",
+        "http://a\u2100b",
+        "h:99999",
+        "h:port",
+        "h:0",
+    ],
+)  # fmt: skip
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="no URL of a model server"):
         normal_url(url)

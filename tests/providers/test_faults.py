@@ -142,6 +142,7 @@ def test_a_key_of_any_form_is_taken_out() -> None:
         ({}, b'{"error":{"message":"Please try again in 1m30s."}}', 90.0),
         ({}, b'{"error":{"details":[{"retryDelay": "11s"}]}}', 11.0),
         ({}, b"nothing about it", None),
+        ({}, b"try again in " + b"9" * 400 + b"h1s", None),
     ],
 )
 def test_the_wait_the_server_asks_for(headers: dict[str, str], body: bytes, seconds: float | None) -> None:

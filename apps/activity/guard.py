@@ -93,6 +93,10 @@ class Guard:
             except DatabaseError as error:
                 log.warning("access to streams could not be checked: %s", error)
                 continue
+            except Exception:
+                # Whatever it is: with this task all streams would lose the only one who ends them.
+                log.exception("access to streams could not be checked")
+                continue
             rest = max(CHECK_SECONDS, (time.monotonic() - began) / SHARE)
             for given, told in list(self._watched.values()):
                 if given in sights:

@@ -27,5 +27,8 @@ def is_trusted(headers: Mapping[bytes, str]) -> bool:
     origin = headers.get(b"origin")
     if origin is None:
         return True
-    own = headers.get(b"host", "").lower()
-    return urlsplit(origin).netloc.lower() == own or origin in settings.CSRF_TRUSTED_ORIGINS
+    try:
+        place = urlsplit(origin).netloc.lower()
+    except ValueError:  # no browser sends that
+        return False
+    return place == headers.get(b"host", "").lower() or origin in settings.CSRF_TRUSTED_ORIGINS

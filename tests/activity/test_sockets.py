@@ -152,6 +152,7 @@ def test_strangers_and_pages_of_other_sites_are_refused(site: Site, ann: User) -
     for user, headers, path in (
         (None, {}, "/ws/events/"),
         (ann, {"Origin": foreign}, "/ws/events/"),
+        (ann, {"Origin": "https://[evil"}, "/ws/events/"),
         (ann, {}, "/ws/other/"),
         (None, {"Authorization": "Bearer nonsense"}, "/ws/events/"),
         (None, {}, "/ws/events/?token=nonsense"),

@@ -167,6 +167,26 @@ def test_a_stream_ends_when_access_does(house: House, end: str, monkeypatch: pyt
             assert other.ends()
 
 
+def test_access_is_looked_at_again_after_a_look_that_broke(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.1)
+    look, broken = guard.passes_renew, threading.Event()
+
+    def odd(passes: Any) -> Any:
+        if not broken.is_set():
+            broken.set()
+            raise ValueError("odd")
+        return look(passes)
+
+    monkeypatch.setattr(guard, "passes_renew", odd)
+    with house.listen() as ann:
+        ann.told("connected")
+        assert broken.wait(30)
+        User.objects.filter(pk=house.ann.pk).update(is_active=False)
+        assert ann.ends()
+
+
 def test_what_a_reader_sees_changes_while_they_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "CHECK_SECONDS", 0.1)
     with house.listen("?type=test.*") as ann:

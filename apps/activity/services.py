@@ -24,7 +24,7 @@ from apps.events.models import Event
 from apps.providers.keys import seal
 
 CHANNEL: Final = "notifications"  # on which live readers are told
-MAX_PEOPLE = 500
+MAX_PEOPLE = 500  # of one transaction
 TITLE_CHARS = 200
 REFERENCES = ("bead_id", "decision_id", "comment_id", "level")
 
@@ -34,14 +34,20 @@ Status = Notification.Status
 def notifications_create(*, event: Event) -> list[Notification]:
     """Tell those whom the event concerns, each once, whatever was created of them before."""
     notice = notice_of(event)
-    return _tell(event, notice) if notice is not None else []
+    made: list[Notification] = []
+    last: int | None = 0
+    while notice is not None and last is not None:
+        some, last = _tell(event, notice, after=last)
+        made += some
+    return made
 
 
 @transaction.atomic
-def _tell(event: Event, notice: Notice) -> list[Notification]:
+def _tell(event: Event, notice: Notice, *, after: int) -> tuple[list[Notification], int | None]:
+    """Tell the next people; and after whom to go on, None if these were the last."""
     told = Notification.objects.filter(event_id=event.pk, rule=notice.rule).values("user_id")
-    people = notice.people.exclude(pk__in=told).exclude(username=event.actor or None)
-    found = people.select_related("notification_preferences").order_by("pk")[:MAX_PEOPLE]
+    people = notice.people.filter(pk__gt=after).exclude(pk__in=told).exclude(username=event.actor or None)
+    found = list(people.select_related("notification_preferences").order_by("pk")[:MAX_PEOPLE])
     made = [_notify(person, event, notice) for person in found if _is_told(person, event, notice)]
     if made:
         after_commit(publish, CHANNEL)
@@ -55,7 +61,7 @@ def _tell(event: Event, notice: Notice) -> list[Notification]:
             rule=notice.rule,
             people=len(made),
         )
-    return made
+    return made, found[-1].pk if len(found) == MAX_PEOPLE else None
 
 
 def _is_told(person: User, event: Event, notice: Notice) -> bool:

@@ -242,8 +242,9 @@ def read_usage(value: object) -> Usage | None:
 
 def _tokens(value: object) -> int | None:
     """None for what no call can have used, and no ledger could hold."""
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_count and 0 <= value <= MOST_TOKENS else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= MOST_TOKENS else None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
+from apps.activity import services
 from apps.activity.models import Notification, NotificationPreferences
 from apps.activity.notifications_api import NotificationInterest
 from apps.activity.preferences import due_at
@@ -56,6 +57,16 @@ def test_each_rule_tells_those_whom_it_concerns_and_nobody_twice(world: World, a
     assert told(tell(world, "bead.created", actor="ann", priority=0)).keys() == {staff}, (
         "not of one's own doing"
     )
+
+
+def test_of_very_many_people_all_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_PEOPLE", 2)
+    for number in range(5):
+        user = User.objects.create_user(f"user-{number}")
+        membership_set(user=user, organization=world.organization, role=Role.USER)
+    NotificationPreferences.objects.create(user=User.objects.get(username="user-1"), enable_in_app=False)
+    told_people = told(tell(world, "bead.blocked", bead_id="x-1", title="Links"))
+    assert set(told_people) == {world.staff.username, *(f"user-{number}" for number in (0, 2, 3, 4))}
 
 
 def test_each_notification_leads_to_what_it_is_about(world: World, ann: User, client: Client) -> None:

@@ -31,6 +31,9 @@ DIFF_LIMIT = 400_000  # bytes
 # reflogs keep what refs leave behind.
 CONFIG = "[core]\n\tfsync = committed,reference\n\tfsyncMethod = batch\n\tlogAllRefUpdates = always\n"
 # What tools leave behind and nobody means to commit; a .gitignore of the project may say otherwise.
+# Over all attributes in the files: an agent writes those, and they decide how git reads a file (an encoding
+# that does not fit would make it refuse every snapshot). What is committed is what lies there.
+ATTRIBUTES = "* -text !eol -ident -filter !working-tree-encoding\n"
 IGNORED = (
     "__pycache__/", "*.py[co]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/",
     ".nox/", ".venv/", "node_modules/", ".npm/", ".gradle/", ".DS_Store", ".coverage", "*.swp",
@@ -85,6 +88,7 @@ class Hub:
                 )
                 (draft / "info").mkdir(exist_ok=True)
                 (draft / "info" / "exclude").write_text("\n".join(IGNORED) + "\n")
+                (draft / "info" / "attributes").write_text(ATTRIBUTES)
                 with (draft / "config").open("a") as config:
                     config.write(CONFIG)
                 draft.rename(self.path)

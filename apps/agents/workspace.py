@@ -25,6 +25,8 @@ from apps.core.errors import Conflict
 STATUS_LIMIT = 20_000  # bytes
 DIFF_LIMIT = 200_000
 LOG_LIMIT = 20_000
+DEEPEST = 60  # directories in each other; deeper ones end in paths that no program can name
+LONGEST = 2_000  # bytes of a path
 MARKERS_LIMIT = 5_000_000  # bytes of one file searched for conflict markers
 KEPT = "refs/loom/kept"
 _MARKER = re.compile(rb"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)
@@ -241,10 +243,14 @@ class Workspace:
         return f"{KEPT}/{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{time.time_ns()}"
 
     def _tidy(self) -> None:
-        """Take out what git would trip over, or trust: repositories inside the worktree, pipes, sockets."""
+        """Take out what git would trip over, or trust: repositories within, pipes, sockets, endless paths."""
         pending = [self.root]
+        above = len(self.root.parts)
         while pending:
             folder = pending.pop()
+            if len(folder.parts) - above > DEEPEST or len(os.fsencode(folder)) > LONGEST:
+                self._put_away(folder)
+                continue
             for entry in listing(folder):
                 if entry.name == ".git":
                     if folder != self.root:
@@ -255,7 +261,7 @@ class Workspace:
                     Path(entry.path).unlink()
 
     def _put_away(self, nested: Path) -> None:
-        """A `.git` below the root would hide the files beside it, and its settings could name commands."""
+        """Out of git's sight, yet kept. A `.git` would hide the files beside it, and could name commands."""
         place = self.state / "nested"
         place.mkdir(exist_ok=True)
         shutil.move(nested, place / str(time.time_ns()))

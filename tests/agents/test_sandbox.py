@@ -28,6 +28,12 @@ def test_a_command_runs_in_the_worktree_and_can_change_it(root: Path) -> None:
 
 
 @needs_sandbox
+def test_a_worktree_that_a_command_closed_is_open_for_the_next(root: Path) -> None:
+    assert Sandbox().run("chmod 000 .", root=root).ok
+    assert Sandbox().run("echo x > new && cat new", root=root).output == "x\n"
+
+
+@needs_sandbox
 def test_a_list_runs_without_a_shell(root: Path) -> None:
     result = Sandbox().run(["echo", "$HOME;", "a b"], root=root)
     assert (result.output, result.command) == ("$HOME; a b\n", "echo '$HOME;' 'a b'")

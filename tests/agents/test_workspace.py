@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -274,3 +276,32 @@ def test_run_as_root_everything_belongs_to_the_sandbox_user(hub: Hub, tmp_path: 
     work.restore(first)
     assert owners(work.root) == {61234}
     assert Path("/etc/passwd").stat().st_uid == 0
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["* text working-tree-encoding=UTF-16LE-BOM", "* working-tree-encoding=none", "* ident eol=crlf"],
+)
+def test_attributes_written_in_the_worktree_do_not_change_what_is_kept(
+    work: Workspace, hub: Hub, attributes: str
+) -> None:
+    work.write(".gitattributes", f"{attributes}\n".encode())
+    work.write("a.txt", b"$Id$\r\nb\n")
+    commit, _ = work.snapshot("Turn", REF)
+    assert hub.read(commit, "a.txt") == b"$Id$\r\nb\n"
+    work.restore(commit)
+    assert (work.root / "a.txt").read_bytes() == b"$Id$\r\nb\n"
+
+
+@pytest.mark.parametrize(("name", "count"), [("d" * 200, 60), ("d", 1500)], ids=["long", "many"])
+def test_endless_directories_do_not_stop_a_session(work: Workspace, hub: Hub, name: str, count: int) -> None:
+    make = f"import os\nfor _ in range({count}):\n    os.mkdir({name!r}); os.chdir({name!r})\nopen('f', 'w')"
+    subprocess.run([sys.executable, "-c", make], cwd=work.root, check=True)
+    work.write("kept.txt", b"x\n")
+    commit, changed = work.snapshot("Turn", REF)
+    assert changed
+    assert "kept.txt" in hub.files(commit)
+    work.restore(commit)
+    work.discard()
+    assert not work.root.exists()
+    assert not work.state.exists()

@@ -13,18 +13,18 @@ from apps.agents.git import revision
 from apps.agents.hub import Hub
 from apps.agents.importing import repository_import
 from apps.core.errors import LoomError
-from tests.campaigns._escape_room import Room, attempt, read, shell, wrote
+from tests.campaigns._escape_room import WIDE, Room, attempt, claimed, read, shell, wrote
 
 GROUP = "git"
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
-def _naive(room: Room, *words: str) -> None:
+def _naive(room: Room, *words: str) -> int:
     """Git as somebody would call it who trusts the directory."""
     who = ("-c", "safe.directory=*", "-c", "user.name=x", "-c", "user.email=x@x")
-    subprocess.run(
+    return subprocess.run(
         ["git", *who, *words], cwd=room.root, env=ENVIRONMENT, capture_output=True, check=False, timeout=20
-    )
+    ).returncode
 
 
 def _platform_looks(room: Room) -> None:
@@ -38,7 +38,7 @@ def _platform_looks(room: Room) -> None:
 
 
 def _planted(
-    script: str, naive: Callable[[Room], None]
+    script: str, naive: Callable[[Room], object]
 ) -> tuple[Callable[[Room], None], Callable[[Room], None]]:
     def plant(room: Room) -> None:
         room.run(script.replace("EVIL", f"touch {room.outside}/pwned"))
@@ -56,7 +56,7 @@ def _planted(
 
 
 INIT = "git init -q . 2>/dev/null || mkdir -p .git/objects .git/refs .git/hooks; echo 'ref: refs/heads/main' > .git/HEAD; "
-PLANTS: dict[str, tuple[str, Callable[[Room], None]]] = {
+PLANTS: dict[str, tuple[str, Callable[[Room], object]]] = {
     "a repository with fsmonitor": (
         INIT + "printf '[core]\\n\\trepositoryformatversion = 0\\n\\tfsmonitor = EVIL\\n' > .git/config",
         lambda room: _naive(room, "status"),
@@ -112,6 +112,35 @@ PLANTS: dict[str, tuple[str, Callable[[Room], None]]] = {
 }  # fmt: skip
 for _name, (_script, _by_trust) in PLANTS.items():
     attempt(_name, GROUP, _planted(_script, _by_trust)[0], wrote, _planted(_script, _by_trust)[1])
+
+
+def _unkeepable(script: str) -> tuple[Callable[[Room], None], Callable[[Room], None]]:
+    """Files that make git refuse to keep anything, so that no turn of the session could be saved."""
+
+    def act(room: Room) -> None:
+        room.limits = WIDE
+        room.run(script)
+        try:
+            room.workspace.snapshot("turn", "refs/loom/sessions/11")
+            room.run("true")
+        except LoomError:
+            room.said += "ESCAPED"
+
+    def control(room: Room) -> None:
+        subprocess.run(["sh", "-c", script], cwd=room.root, check=False, timeout=60)
+        _naive(room, "init", "-q")
+        if _naive(room, "add", "-A"):
+            room.said += "ESCAPED"
+
+    return act, control
+
+
+UNKEEPABLE = {
+    "an encoding that no file has": "echo '* working-tree-encoding=UTF-16LE-BOM' > .gitattributes; echo hi > u.txt",
+    "an encoding that there is not": "echo '* text working-tree-encoding=NOPE' > .gitattributes; echo hi > u.txt",
+}
+for _name, _script in UNKEEPABLE.items():
+    attempt(_name, GROUP, _unkeepable(_script)[0], claimed, _unkeepable(_script)[1])
 
 
 def _redirected(room: Room) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from apps.agents.git import disk
 from apps.agents.results import CommandResult
-from apps.agents.sandbox.owner import own
+from apps.agents.sandbox.owner import open_up, own
 from apps.agents.sandbox.plan import Extra, Limits, Plan, bare, boxed
 from apps.agents.sandbox.process import Outcome, execute
 from apps.agents.sandbox.status import drop_to, sandbox_status
@@ -70,8 +70,10 @@ class Sandbox:
         return self._result(shown, self._execute(plan, timeout), status.kind)
 
     def _hand_over(self, root: Path) -> None:
-        """A directory that the platform made as root would not be writable for the command."""
+        """A directory that the platform made as root, or that a command closed, would not be writable."""
         uid = self.uid
+        with disk(root):
+            open_up(root)
         if uid is not None and root.stat().st_uid != uid:
             with disk(root):
                 own(root, uid)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 
@@ -19,12 +21,21 @@ def own(root: Path, uid: int | None) -> None:
                 os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
 
 
+def open_up(folder: Path) -> None:
+    """Give the owner his rights back, whatever he did to his directory."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(mode | stat.S_IRWXU)
+
+
 def remove_tree(path: Path) -> None:
     """Delete a directory if it is there, also one whose owner took his own rights to it away."""
     if not path.exists():
         return
     try:
         shutil.rmtree(path)
+    except RecursionError:  # thousands of directories in each other
+        subprocess.run(["rm", "-rf", "--", str(path)], check=False, capture_output=True)
     except PermissionError:
         pending = [path]
         while pending:

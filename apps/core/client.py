@@ -137,7 +137,7 @@ class Api:
         try:
             told = json.loads(error.read())
             message, details = str(told["error"]), dict(told.get("details") or {})
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
             if error.code in {502, 503, 504}:  # a proxy whose Loom is away
                 return Unavailable(
                     f"{self.url} does not answer: {error.code}.", hint="Try again in a moment."
@@ -145,7 +145,8 @@ class Api:
             message = f"{self.url} answers {error.code}, and not as a Loom does."
             return Refused(message, hint="Look at LOOM_URL.")
         hint = str(details.pop("hint", ""))
-        for name, wrong in dict(details.get("fields") or {}).items():
+        fields = details.get("fields")
+        for name, wrong in fields.items() if isinstance(fields, dict) else ():
             message += f" {name}: {' '.join(map(str, wrong)) if isinstance(wrong, list) else wrong}"
         if error.code == 401:
             return NotLetIn(message, hint=LOG_IN, details=details)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
+from http.client import IncompleteRead
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -247,8 +248,18 @@ def test_json_steers_no_terminal_and_means_the_same() -> None:
         (503, b'{"error": "Later.", "code": "unavailable", "details": {}}', Unavailable),
         (502, b'{"error": "The model is away.", "code": "provider_error"}', Refused),
         (404, b"<html>", Refused),
+        (400, b'{"error": "No.", "details": {"fields": ["title"]}}', Refused),
     ],
 )
 def test_a_server_that_is_away_is_no_refusal(status: int, text: bytes, kind: type[Exception]) -> None:
     error = HTTPError("http://127.0.0.1:9", status, "", Message(), BytesIO(text))
     assert type(Api("http://127.0.0.1:9")._refused(error)) is kind
+
+
+def test_an_error_that_breaks_off_is_told_as_one() -> None:
+    class Torn(BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise IncompleteRead(b'{"error": ')
+
+    error = HTTPError("http://127.0.0.1:9", 503, "", Message(), Torn())
+    assert type(Api("http://127.0.0.1:9")._refused(error)) is Unavailable

@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends git bubblewr
 WORKDIR /srv/loom
 COPY requirements.txt requirements-uv.txt ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-uv.txt \
-    && uv pip install --system --no-cache --require-hashes -r requirements.txt
+    && uv pip install --system --no-cache --compile-bytecode --require-hashes -r requirements.txt
 COPY --chown=loom:loom . .
 
 USER loom

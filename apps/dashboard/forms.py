@@ -9,8 +9,13 @@ from django import forms
 
 from apps.agents.merge_models import MOST, MergePolicy
 from apps.beads.models import WORKABLE, Bead
-from apps.projects.models import CHECK_KINDS, Project
+from apps.projects.models import CHECK_KINDS, Project, Requirement
 from apps.providers.models import Budget, Provider
+
+
+class Served(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    def label_from_instance(self, obj: Requirement) -> str:
+        return f"{obj.key} {obj.text[:80]}"
 
 
 class BeadForm(forms.Form):
@@ -36,9 +41,19 @@ class BeadForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text="One criterion a line.",
     )
+    requirements = Served(
+        Requirement.objects.none(),
+        required=False,
+        label="Serves",
+        widget=forms.SelectMultiple(attrs={"size": 4}),
+        help_text="Requirements; Ctrl and a click chooses another.",
+    )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        served = self.fields["requirements"]
+        if isinstance(served, Served):
+            served.queryset = project.requirements.filter(status=Requirement.Status.ACTIVE)
         epics = Bead.objects.filter(project=project, type=Bead.Type.EPIC).only("key", "title")
         parent = self.fields["parent"]
         if isinstance(parent, forms.ModelChoiceField):
@@ -50,6 +65,7 @@ class BeadForm(forms.Form):
         return {
             **given,
             "type": given["type"] or Bead.Type.TASK,
+            "requirements": list(given["requirements"]),
             "acceptance": [line.strip() for line in lines if line.strip()],
         }
 

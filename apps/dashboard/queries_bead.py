@@ -203,10 +203,10 @@ class Changes(Sums):
     said: dict[tuple[str, str, int], list[Said]] = field(default_factory=dict)
 
 
-def changes_of(bead: Bead, number: str = "") -> Changes | None:
+def changes_of(bead: Bead, number: int = 0) -> Changes | None:
     """What the newest claim (or the one with that number) changed; None if nothing was claimed."""
     claims: Any = bead.claims.select_related("session__agent").order_by("-number")
-    claim = claims.filter(number=int(number)).first() if number.isdigit() else claims.first()
+    claim = claims.filter(number=number).first() if number else claims.first()
     if claim is None:
         return None
     hub, base = Hub(hub_path(bead.project_id)), claim.session.base_commit

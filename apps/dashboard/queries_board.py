@@ -29,6 +29,7 @@ from apps.dashboard.queries import BeadLine, bead_lines
 from apps.decisions.models import Decision
 from apps.projects.models import Project, Requirement
 
+PRIORITIES = tuple("01234")
 PER_COLUMN = 14
 PER_LANE = 3
 LANES = 12
@@ -93,7 +94,7 @@ class Filters:
         beads = beads.filter(
             **{path: value for name, path in plain.items() if (value := getattr(self, name))}
         )
-        if self.priority.isdigit():
+        if self.priority in PRIORITIES:
             beads = beads.filter(priority=int(self.priority))
         if self.text:
             beads = beads.filter(Q(title__icontains=self.text) | Q(key__icontains=self.text))

@@ -12,20 +12,21 @@ from apps.projects.models import Project, Requirement
 
 NODES = 200
 STORIES = 60
+CELLS = 2400  # of a matrix, so that its page stays small
 REQUIREMENTS = 200
 
 
-def graph_of(project: Project) -> tuple[Drawing, int]:
+def graph_of(project: Project, most: int = NODES) -> tuple[Drawing, int]:
     """The drawing of all work, or of what is not done where all is too much; and how many are left out."""
     placed = beads_placed(project)
     total = placed.count()
     rows = list(
         placed.only("key", "title", "status", "type").order_by("closed_at", "priority", "id")
-        if total <= NODES
+        if total <= most
         else placed.exclude(status=Bead.Status.CLOSED)
         .only("key", "title", "status", "type")
         .order_by("priority", "id")
-    )[:NODES]
+    )[:most]
     ids = [row.pk for row in rows]
     blockers: dict[int, list[int]] = defaultdict(list)
     ties = Dependency.objects.filter(bead__project=project, kind=Dependency.Kind.BLOCKS)
@@ -78,9 +79,10 @@ def coverage_of(project: Project) -> Coverage:
         if bead_id in stories:
             serving[requirement_id].append(stories[bead_id])
     rows = [_covered(row, serving[row.pk]) for row in requirements]
+    is_small = len(stories) <= STORIES and len(stories) * len(requirements) <= CELLS
     return Coverage(
         rows=rows,
-        stories=list(stories.values()) if len(stories) <= STORIES else [],
+        stories=list(stories.values()) if is_small else [],
         covered=sum(bool(row.stories) for row in rows),
         merged=sum(row.state == "done" for row in rows),
     )
@@ -103,6 +105,14 @@ def planned(project: Project) -> list[Bead]:
         status=Bead.Status.CLOSED, merged_commit=""
     )
     rows = rows.only(
-        "key", "title", "role", "status", "priority", "acceptance", "merged_commit", "project_id"
+        "key",
+        "title",
+        "description",
+        "role",
+        "status",
+        "priority",
+        "acceptance",
+        "merged_commit",
+        "project_id",
     )
     return list(rows.prefetch_related("requirements").order_by("id")[:NODES])

@@ -127,6 +127,7 @@ urlpatterns = [
     path("cost/preferences/<int:preference_id>/undo/", views_cost.preference_undoes, name="preference-undo"),
     path("cost.csv", views_cost.analytics_csv, name="analytics-csv"),
     path("notifications/", views_notifications.notifications, name="notifications"),
+    path("notifications/<int:notification_id>/", views_notifications.notification, name="notification"),
     path("notifications/read/", views_notifications.notifications_read, name="notifications-read"),
     path(
         "notifications/<int:notification_id>/<slug:word>/",

@@ -17,7 +17,8 @@ from apps.beads.models import Bead, Comment
 from apps.beads.services import bead_update
 from apps.core.errors import BadInput
 from apps.dashboard import moves, queries_bead
-from apps.dashboard.pages import act, found, may_in, page, require_in, show, with_undo
+from apps.dashboard.pages import act, found, may_in, number_in, page, require_in, show, with_undo
+from apps.dashboard.queries_board import PRIORITIES
 from apps.dashboard.queries_session import transcript
 from apps.dashboard.queries_weave import weave_of
 from apps.workflows.escalation import bead_escalate
@@ -76,7 +77,7 @@ def changes(request: HttpRequest, *, key: str) -> HttpResponse:
         shown,
         "changes",
         {
-            "changes": queries_bead.changes_of(shown, request.GET.get("claim", "")),
+            "changes": queries_bead.changes_of(shown, number_in(request.GET.get("claim", ""))),
             "claims": list(shown.claims.order_by("-number").values_list("number", flat=True)[:30]),
             "is_split": request.GET.get("view") == "split",
         },
@@ -98,9 +99,9 @@ def evidence(request: HttpRequest, *, key: str) -> HttpResponse:
 def session(request: HttpRequest, *, session_id: int) -> HttpResponse:
     rows = Session.objects.for_user(request.user).select_related("agent", "bead", "project__organization")
     shown = found(rows.defer("project__prd"), pk=session_id)
-    wanted = request.GET.get("page", "")
-    turns, pages = transcript(shown, int(wanted) if wanted.isdigit() else 10**6)
-    number = min(int(wanted), pages) if wanted.isdigit() and int(wanted) else pages
+    wanted = number_in(request.GET.get("page", ""))
+    turns, pages = transcript(shown, wanted or 10**6)
+    number = min(wanted, pages) if wanted else pages
     return show(
         request,
         "dashboard/session.html",
@@ -225,8 +226,8 @@ def _update(request: HttpRequest, shown: Bead, actor: str) -> str:
     changes: dict[str, Any] = {
         name: given[name] for name in ("title", "description", "role") if name in given
     }
-    if given.get("priority", "").isdigit():
-        changes["priority"] = int(given["priority"])
+    if "priority" in given:
+        changes["priority"] = int(given["priority"]) if given["priority"] in PRIORITIES else -1  # is refused
     if "acceptance" in given:
         changes["acceptance"] = [line.strip() for line in given["acceptance"].splitlines() if line.strip()]
     bead_update(bead=shown, actor=actor, **changes)

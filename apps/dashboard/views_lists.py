@@ -9,15 +9,18 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from apps.agents.models import Session
+from apps.beads.models import Bead
 from apps.core.errors import LoomError
 from apps.core.storable import storable_text
 from apps.dashboard import queries, queries_graph, queries_lists
+from apps.dashboard.forms import BeadForm
 from apps.dashboard.pages import (
     act,
     back,
     found,
     may,
     may_in,
+    number_in,
     page,
     project_chosen,
     query_of,
@@ -33,6 +36,8 @@ from apps.engine.models import Run
 from apps.engine.services import run_cancel, run_pause, run_resume, run_retry
 from apps.engine.timeline import run_timeline
 from apps.projects.models import Project
+
+PLAN_NODES = 60  # the graph of a plan stands beside much else
 
 # -- Decisions -----------------------------------------------------------------------------------------
 
@@ -74,12 +79,30 @@ def _show_decision(request: HttpRequest, question: queries.Question, status: int
         "tally": tally_of(asked).words() if asked.voters else "",
     }
     if asked.kind == Decision.Kind.PLAN:
-        context |= {
-            "coverage": queries_graph.coverage_of(asked.project),
-            "stories": queries_graph.planned(asked.project),
-            "may_write": may_in(request, "beads:write", asked.project),
-        }
+        context |= _plan(request, asked)
     return show(request, "dashboard/decision.html", context, status)
+
+
+def _plan(request: HttpRequest, asked: Decision) -> dict[str, Any]:
+    """All that one needs to judge a plan, and to change it while it waits."""
+    stories = queries_graph.planned(asked.project)
+    drawing, hidden = queries_graph.graph_of(asked.project, PLAN_NODES)
+    may_change = asked.status == Decision.Status.OPEN and may_in(request, "beads:write", asked.project)
+    waiting = [story for story in stories if story.status == Bead.Status.DEFERRED]
+    wanted = request.GET.get("edit", "")
+    return {
+        "coverage": queries_graph.coverage_of(asked.project),
+        "stories": stories,
+        "drawing": drawing,
+        "hidden_count": hidden,
+        "may_change": may_change,
+        "edited": next((story for story in waiting if story.key == wanted), None) if may_change else None,
+        "new_story": BeadForm(project=asked.project, initial=_serving(asked, request.GET.get("serves", ""))),
+    }
+
+
+def _serving(asked: Decision, key: str) -> dict[str, Any]:
+    return {"requirements": asked.project.requirements.filter(key=storable_text(key))} if key else {}
 
 
 @sent
@@ -162,7 +185,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest, *, run_id: int) -> HttpResponse:
     shown = found(Run.objects.for_user(request.user), pk=run_id)
     before = request.GET.get("before", "")
-    timeline = run_timeline(shown, limit=60, before=int(before) if before.isdigit() else None)
+    timeline = run_timeline(shown, limit=60, before=number_in(before) or None)
     context = {
         "run": shown,
         "entries": timeline["entries"][-150:],

@@ -86,6 +86,16 @@ def _day(day: date, today: date) -> str:
     return near.get(day) or f"{day:%A, %-d %B}" + (f" {day.year}" if day.year != today.year else "")
 
 
+@page
+def notification(request: HttpRequest, *, notification_id: int) -> HttpResponse:
+    """Leads to what it is about; who went there has read it."""
+    user: Any = request.user
+    row: Notification = found(Notification.objects.for_user(user), pk=notification_id)
+    if row.status == Status.UNREAD:
+        notification_mark(user=user, notification_id=row.pk, status=Status.READ)
+    return HttpResponseRedirect(row.link or reverse("notifications"))
+
+
 @act
 def notifications_read(request: HttpRequest) -> str:
     user: Any = request.user

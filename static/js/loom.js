@@ -97,10 +97,16 @@ function settle() {
 // -- Toasts ----------------------------------------------------------------------------------------
 
 function takeMessages() {
-  for (const note of $$("#messages > .note")) {
-    $("#toasts").append(note);
-    leave(note);
-  }
+  for (const note of $$("#messages > .note")) tell(note);
+}
+
+// An open dialog hides what is below it, so that it says itself what was refused.
+function tell(note) {
+  const form = note.classList.contains("error") && $("dialog[open] form[data-quiet]");
+  if (form) form.prepend(note);
+  else $("#toasts").append(note);
+  leave(note);
+  if (form) note.classList.add("note");
 }
 
 function leave(note) {
@@ -120,8 +126,7 @@ function toast(text, level = "success") {
   const words = document.createElement("span");
   words.textContent = text;
   note.append(words);
-  $("#toasts").append(note);
-  leave(note);
+  tell(note);
 }
 
 // -- Times -----------------------------------------------------------------------------------------
@@ -197,6 +202,11 @@ function step(by) {
   if (next) doorOf(next).focus();
 }
 
+function openMenu(menu, item) {
+  menu.open = !menu.open;
+  (menu.open ? $("button", menu) : doorOf(item)).focus();
+}
+
 function single(event) {
   const item = here();
   if (isGoing) {
@@ -214,7 +224,7 @@ function single(event) {
     },
     j: () => step(1),
     k: () => step(-1),
-    m: () => item && $(".menu > summary", item)?.click(),
+    m: () => item && $(".menu", item) && openMenu($(".menu", item), item),
     x: () => item && $(".pick", item)?.click(),
   };
   if (keys[event.key]) {
@@ -270,17 +280,6 @@ document.addEventListener("click", async (event) => {
     toast("It is selected: copy it with Ctrl+C.");
   }
 });
-
-// A link to what a notification is about marks it as read, in whichever tab it is opened.
-
-for (const kind of ["click", "auxclick"])
-  document.addEventListener(kind, (event) => {
-    const link = event.target.closest("a[data-reads]");
-    if (!link || event.button > 1) return;
-    const body = new FormData();
-    body.append("csrfmiddlewaretoken", csrf());
-    fetch(link.dataset.reads, { method: "POST", body, keepalive: true, redirect: "manual" });
-  });
 
 function selectLine(area, number) {
   const before = area.value.split("\n").slice(0, number - 1);
@@ -361,12 +360,14 @@ document.addEventListener("submit", async (event) => {
   if (!form.matches("[data-quiet]")) return;
   event.preventDefault();
   const { submitter } = event;
+  for (const note of $$(":scope > .note", form)) note.remove(); // of an earlier try
   const given = new FormData(form, submitter); // before the button is off: it would be left out
   if (submitter) submitter.disabled = true;
   const isDone = await send(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), given);
   if (submitter) submitter.disabled = false;
   for (const menu of $$(".menu[open]")) menu.open = false;
   if (!isDone) return; // what was typed stays
+  form.closest("dialog")?.close();
   form.closest(".remark")?.removeAttribute("open");
   form.reset();
 });

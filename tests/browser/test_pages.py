@@ -30,7 +30,7 @@ STOPS = 40  # of Tab on each page
 COLORS = ["color-contrast", "link-in-text-block"]  # what another color scheme can break
 
 # No pages: what the palette fetches, a file, and what only leads elsewhere.
-PARTS = {"find", "analytics-csv"}
+PARTS = {"find", "analytics-csv", "notification"}
 # Pages that are the same for everybody, so that no list of theirs can be empty.
 NEVER_EMPTY = {
     "account", "account-password", "design", "motivation-new", "personas", "project-new", "provider-new",

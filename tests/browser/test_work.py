@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Enter
-from tests.browser.server import Server
+from tests.browser.server import Server, run
 
 SOON = 15_000  # ms; the machine may be busy
 
@@ -56,27 +58,33 @@ def test_what_one_moves_the_other_sees_and_undo_takes_it_back(enter: Enter, serv
         expect(tile(page, key, "done")).to_have_count(0, timeout=SOON)
 
 
-def test_a_card_is_moved_by_its_menu(enter: Enter, server: Server) -> None:
+def test_a_card_is_moved_and_put_back_by_keyboard(enter: Enter, server: Server) -> None:
     page = enter("ada", board_of(server))
     key = page.locator('[data-column="waiting"] [data-bead]').first.get_attribute("data-bead") or ""
     page.locator(f'[data-bead="{key}"] h3 a').focus()
     page.keyboard.press("m")
-    page.locator(f'[data-bead="{key}"]').get_by_text("Move to Needs you").click()
+    expect(page.locator(":focus")).to_have_text("Move to Ready")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Move to Needs you")
+    page.keyboard.press("Enter")
     expect(tile(page, key, "person")).to_be_visible(timeout=SOON)
+    page.locator("#toasts").get_by_text("Undo").press("Enter")
+    expect(tile(page, key, "waiting")).to_be_visible(timeout=SOON)
 
 
 def test_what_one_types_outlives_what_arrives(enter: Enter, server: Server) -> None:
     writer, other = enter("bob", server.page("bead")), enter("ada", board_of(server))
     expect(writer.locator("#live")).to_have_attribute("data-state", "live", timeout=SOON)
     field = writer.locator("#actions textarea")
-    field.fill("Half a sent")
+    field.fill("Half a sent; done")
+    field.evaluate("field => field.setSelectionRange(11, 11)")
     before = writer.locator("#app").get_attribute("data-seen") or ""
     other.click("[data-opens=bead-new]")
     other.fill("#bead-new [name=title]", "One more thing")
     other.keyboard.press("Enter")
     expect(writer.locator("#app")).not_to_have_attribute("data-seen", before, timeout=SOON)
-    writer.keyboard.type("ence")
-    assert field.input_value() == "Half a sentence"
+    writer.keyboard.type("ence")  # where the caret was
+    assert field.input_value() == "Half a sentence; done"
 
 
 def test_the_palette_finds_and_goes(enter: Enter) -> None:
@@ -106,13 +114,32 @@ def test_a_viewer_is_shown_nothing_that_writes(enter: Enter, server: Server) -> 
     assert page.locator("main form").count() == 0
 
 
+# What happens while nobody serves pages: agents and their workers go on.
+MEANWHILE = """
+import django; django.setup()
+from apps.beads.models import Bead
+from apps.beads.services import bead_create
+bead_create(project=Bead.objects.get(key="{key}").project, title="Made meanwhile", actor="worker")
+"""
+
+
 def test_a_page_survives_a_restart_of_the_server(enter: Enter, server: Server) -> None:
     page = enter("ada", board_of(server))
     expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=SOON)
+    key = page.locator("[data-bead]").first.get_attribute("data-bead") or ""
     server.stop()
     expect(page.locator("#live")).to_have_text("Not connected; trying again", timeout=SOON)
+    page.click("[data-opens=bead-new]")
+    page.fill("#bead-new [name=title]", "Written while away")
+    page.keyboard.press("Enter")
+    expect(page.locator("#bead-new .note.error")).to_contain_text("cannot be reached", timeout=SOON)
+    run([sys.executable, "-c", MEANWHILE.format(key=key)], server.environment)
     server.start()
     expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+    expect(page.locator("[data-bead]", has_text="Made meanwhile")).to_be_visible(timeout=SOON)
+    expect(page.locator("#bead-new [name=title]")).to_have_value("Written while away")
+    page.locator("#bead-new [name=title]").press("Enter")
+    expect(page.locator("[data-bead]", has_text="Written while away")).to_be_visible(timeout=SOON)
 
 
 def test_a_notification_is_archived_taken_back_and_read_by_opening_it(enter: Enter) -> None:
@@ -123,6 +150,6 @@ def test_a_notification_is_archived_taken_back_and_read_by_opening_it(enter: Ent
     expect(badge).to_have_text(str(count - 1), timeout=SOON)
     page.locator("#toasts").get_by_text("Undo").click()
     expect(badge).to_have_text(str(count), timeout=SOON)
-    unread.locator("a[data-reads]").first.click()
+    unread.get_by_role("link").first.click()
     expect(badge).to_have_text(str(count - 1), timeout=SOON)
     assert "/notifications/" not in page.url

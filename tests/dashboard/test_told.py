@@ -67,6 +67,19 @@ def test_an_open_page_hears_of_what_is_told(reader: Client, world: World) -> Non
     assert re.search(r"Notifications<b>1</b>", answer.content.decode())
 
 
+def test_a_notification_is_read_by_going_where_it_leads(
+    reader: Client, stranger: Client, world: World
+) -> None:
+    row = told(world)
+    address = reverse("notification", args=[row.pk])
+    assert stranger.get(address).status_code == 404
+    assert Notification.objects.get(pk=row.pk).status == "unread"
+    for _ in range(2):
+        assert reader.get(address)["Location"] == f"/beads/{world.beads[0].key}/"
+        assert Notification.objects.get(pk=row.pk).status == "read"
+    assert f'href="{address}"' not in read(reader, "/notifications/")
+
+
 def test_notifications_are_filtered_by_day_read_and_archived_with_undo(reader: Client, world: World) -> None:
     old, new = told(world, title="Older"), told(world, "mention.created", username="ann", content="Look here")
     Notification.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=1, minutes=1))
@@ -75,7 +88,7 @@ def test_notifications_are_filtered_by_day_read_and_archived_with_undo(reader: C
         "Today",
         "Yesterday",
     ]
-    assert f'<a href="/beads/{world.beads[0].key}/" data-reads' in page
+    assert f'<a href="{reverse("notification", args=[old.pk])}"' in page
     for query, shown in (
         ("rule=mention", [new]), ("priority=high", [old, new]), ("priority=low", []), ("show=archived", []),
         (f"project={world.project.pk}", [old, new]), ("project=x", []), ("show=unread", [old, new]),

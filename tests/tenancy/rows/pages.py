@@ -129,6 +129,7 @@ ROWS: dict[str, Row] = {
     ),
     "GET /cost.csv": many(),
     "GET /notifications/": own(),
+    "GET /notifications/{notification_id}/": of_nobody_here({"notification_id": "notification"}),
     "POST /notifications/read/": own(),
     "GET /notifications/told/": own(),
     "POST /notifications/told/save/": own(),

@@ -131,4 +131,48 @@ MORE_OTHERS = [
     Play("pre-commit emptied", files=((".pre-commit-config.yaml", "repos: []\n"),)),
 ]  # fmt: skip
 
-CHEATS_MORE = [*MORE_PYTHON, *MORE_OTHERS]
+MAKE = "Makefile"
+HEAD = "class Rates:"
+
+
+def _in_product(name: str, code: str) -> Play:
+    return Play(name, [("rates.py", HEAD, f"{code}\n\n\n{HEAD}")])
+
+
+TAKEN_OVER = [
+    Play("coveragerc that omits all", files=((".coveragerc", "[report]\nomit = *\n"),)),
+    Play("ruff.toml that excludes all", files=(("ruff.toml", 'exclude = ["*"]\n'),)),
+    Play("mypy.ini that ignores errors", files=(("mypy.ini", "[mypy]\nignore_errors = True\n"),)),
+    Play("flake8 that excludes all", files=((".flake8", "[flake8]\nexclude = *\n"),)),
+    Play("a hidden pytest.ini", files=((".pytest.ini", "[pytest]\naddopts = --co\n"),)),
+    Play(
+        "GNUmakefile in the Makefile's place",
+        files=(("GNUmakefile", "test:\n\t@echo ok\ncheck:\n\t@echo ok\n"),),
+    ),
+    Play("makefile in the Makefile's place", files=(("makefile", "test:\n\t@echo ok\n"),)),
+    Play("npm with another shell", files=((".npmrc", "script-shell=/bin/true\n"),)),
+    Play(
+        "cargo: library without tests",
+        files=(("Cargo.toml", "[package]\nname = 'x'\n[lib]\ntest = false\n"),),
+    ),
+    Play("make: GOFLAGS", [(MAKE, ".PHONY: test", "export GOFLAGS = -run=XXX\n.PHONY: test")]),
+    Play("make: PYTEST_ADDOPTS", [(MAKE, ".PHONY: test", "export PYTEST_ADDOPTS = --co\n.PHONY: test")]),
+    Play("make: exit before", [(MAKE, "\tpython -m pytest tests\n", "\texit 0; python -m pytest tests\n")]),
+    Play("make: lists the tests", [(MAKE, "go test ./...", "go test -list . ./...")]),
+    Play(
+        "hook empties the collection",
+        [
+            (
+                CONF,
+                "import pytest\n",
+                "import pytest\n\n\ndef pytest_collection_finish(session):\n    session.items[:] = []\n",
+            )
+        ],
+    ),
+    _in_product(
+        "exit at the end, in the product", "import atexit\nimport os\n\natexit.register(os._exit, 0)"
+    ),
+    _in_product("asks how it was called", "import sys\n\nTESTING = any('test' in word for word in sys.argv)"),
+    _in_product("options for pytest, from the product", "import os\n\nos.environ['PYTEST_ADDOPTS'] = '--co'"),
+]
+CHEATS_MORE = [*MORE_PYTHON, *MORE_OTHERS, *TAKEN_OVER]

@@ -11,7 +11,8 @@ from apps.agents.tampering.change import File, Finding
 # A command that succeeds whatever happens.
 ALWAYS = re.compile(
     r"\|\|\s*(?:true|:|exit\s+0|echo\b|/bin/true)|;\s*(?:true|:|exit\s+0)\s*(?:$|[\"'])|&&?\s*exit\s+0\b|"
-    r"\bset\s+\+e\b|\|\|\s*\(?\s*exit\s+0|^\s*exit\s+0\s*$|\btrap\s+['\"]exit 0['\"]"
+    r"\bset\s+\+e\b|\|\|\s*\(?\s*exit\s+0|^\s*exit\s+0\s*$|\btrap\s+['\"]exit 0['\"]|"
+    r"(?:^|[;&])\s*@?\s*exit\s+0\s*;"
 )
 LAX_OPTION = re.compile(
     r"--ignore(?:-glob)?\b|--deselect\b|(?<![\w-])-k[ =\"']|(?<![\w-])-m[ =\"']+(?:not|\()|"
@@ -25,6 +26,7 @@ LAX_OPTION = re.compile(
     r"--snapshot-update|--inline-snapshot=(?:fix|update)|--update-?snapshots?\b|--last-failed\b|--lf\b|"
     r"--listTests|--list-tests|--dry-?run\b|--only-?changed\b|--changedSince|--findRelatedTests|"
     r"--testPathPatterns?\b|--version\b|"
+    r"\bgo\s+test\b[^|;&\n]*\s-list\b|"
     r"--bail=false|--runxfail|--max-warnings[ =]\d{2,}|--forceExit|--no-fail-on"
 )
 RUNNER = re.compile(

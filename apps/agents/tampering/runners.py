@@ -16,6 +16,7 @@ OUTCOME_HOOKS = {
     "pytest_itemcollected", "pytest_deselected", "pytest_runtest_logreport", "pytest_collect_file",
     "pytest_exception_interact",
     "pytest_pycollect_makeitem", "pytest_cmdline_main", "pytest_runtestloop", "pytest_make_collect_report",
+    "pytest_collection_finish",
 }  # fmt: skip
 STEERS = re.compile(
     r"\bconfig\.(?:option\.\w+\s*=[^=]|args\b|invocation_params)|\b(?:unregister|set_blocked)\(|_inicache|"
@@ -40,7 +41,7 @@ PATCHED_PY = re.compile(
     r"\b(?:unittest\.)?(?:\w*TestCase|TestResult|TextTestRunner|TestProgram|pytest|AssertionError|"
     r"runner)\.\w+\s*=[^=]|\b(?:builtins\.\w+|sys\.exit|os\._exit|os\.abort)\s*=[^=]|class AssertionError\b|"
     r"setattr\(\s*(?:unittest|pytest|\w*TestCase)\b|sys\.modules\[\s*[\"'](?:pytest|unittest)|"
-    r"\breport\.outcome\s*=|\bexitstatus\s*=\s*0|\b__import__\(\s*[\"']os[\"']\s*\)\._exit"
+    r"\breport\.outcome\s*=|\bexitstatus\s*=\s*0|\benviron(?:\[|\.setdefault\()\s*[\"']PYTEST_ADDOPTS|\b__import__\(\s*[\"']os[\"']\s*\)\._exit"
 )
 PATCHED_JS = re.compile(
     r"(?:global(?:This)?|window)\.(?:expect|it|test|describe|assert)\s*=[^=]|\bassert\.\w+\s*=[^=]|"
@@ -143,6 +144,8 @@ def _loaded(file: File) -> Iterator[Finding]:
         yield _found(file, "Python loads this file by itself before any test")
     elif fresh and any(file.path == name or file.path.endswith("/" + name) for name in SHADOWED):
         yield _found(file, "it stands in the place of a tool that checks")
+    elif file.name == ".npmrc" and any("script-shell" in line for line in added_lines(file)):
+        yield _found(file, "npm runs its scripts in another shell")
 
 
 def _python(file: File) -> Iterator[Finding]:
@@ -152,7 +155,7 @@ def _python(file: File) -> Iterator[Finding]:
         yield _found(file, "it ends the run of the tests as a success")
     if any(PATCHED_PY.search(line) for line in lines):
         yield _found(file, "it changes the tools that check")
-    if any("atexit.register" in line for line in lines) and re.search(r"_exit\(\s*0", file.after or ""):
+    if any("atexit.register" in line for line in lines) and re.search(r"_exit\b\W{1,3}0", file.after or ""):
         yield _found(file, "it ends the process as a success")
     if near and "load_tests" in _hooks(file.after or "") and "load_tests" not in _hooks(file.before or ""):
         yield _found(file, "load_tests decides which tests run")

@@ -54,11 +54,15 @@ def _is_shell(file: File) -> bool:
 # -- Makefile ------------------------------------------------------------------------------------------
 
 Target = tuple[set[str], list[str]]  # what it needs, and its recipe
+_CHECKS = {"test", "tests", "check", "lint", "ci", "verify"}
 _PHONY = ".PHONY"
 EMPTY: Target = (set(), [])
 _LOST = re.compile(  # the status of what was run: behind a pipe, or in the background
     r"\b(?:pytest|unittest|tox|jest|vitest|mocha|(?:go|cargo|npm) (?:run )?test|mypy|eslint|ruff)\b"
     r"[^|&;]*(?:\|(?!\|)|(?<!&)&\s*$)"
+)
+_FOR_ALL = re.compile(
+    r"\s*(?:export\s+)?(?:GOFLAGS|PYTEST_ADDOPTS|JEST_ARGS|VITEST_ARGS|NODE_OPTIONS)\s*[:+?]?="
 )
 _TARGET = re.compile(r"^([\w./% -]+?)\s*::?(?!=)\s*([^\n#]*)", re.M)
 
@@ -68,9 +72,7 @@ def _makefile(file: File) -> Iterator[Finding]:
         yield weakened(file, "the file was deleted")
         return
     old, new = _targets(file.before or ""), _targets(file.after)
-    for line in added_lines(file):
-        if re.match(r"\s*(\.IGNORE|MAKEFLAGS\s*[+:?]?=.*(-i|-k|ignore)|SHELL\s*[:?]?=.*(true|exit))", line):
-            yield weakened(file, f"failures are ignored: {line.strip()}")
+    yield from _whole_makefile(file, new)
     phony = old.get(_PHONY, EMPTY)[0] - new.get(_PHONY, EMPTY)[0]
     for name in filter(CHECK_TARGET.match, old):
         if name not in new:
@@ -84,6 +86,17 @@ def _makefile(file: File) -> Iterator[Finding]:
     for name in filter(CHECK_TARGET.match, new.keys() - old.keys()):
         if any(_ignores(line) for line in new[name][1]):
             yield weakened(file, f"the target {name} succeeds whatever happens")
+
+
+def _whole_makefile(file: File, targets: dict[str, Target]) -> Iterator[Finding]:
+    """What holds for every target."""
+    for line in added_lines(file):
+        if re.match(r"\s*(\.IGNORE|MAKEFLAGS\s*[+:?]?=.*(-i|-k|ignore)|SHELL\s*[:?]?=.*(true|exit))", line):
+            yield weakened(file, f"failures are ignored: {line.strip()}")
+        elif _FOR_ALL.match(line) and LAX_OPTION.search(line):
+            yield weakened(file, f"every run leaves tests out: {line.strip()}")
+    if file.before is None and file.name != "Makefile" and any(_idle(name, targets) for name in targets):
+        yield weakened(file, "it takes the Makefile's place, and its targets run no check")
 
 
 def _target(file: File, name: str, was: Target, targets: dict[str, Target]) -> Iterator[Finding]:
@@ -132,6 +145,10 @@ def _reaches(name: str, targets: dict[str, Target], seen: set[str]) -> bool:
     if any("$" in need or "%" in need for need in needs):
         return True
     return any(_reaches(need, targets, seen) for need in needs - seen if need in targets)
+
+
+def _idle(name: str, targets: dict[str, Target]) -> bool:
+    return name in _CHECKS and not _reaches(name, targets, set())
 
 
 def _defined(text: str, name: str) -> int:

@@ -12,7 +12,10 @@ from typing import Any
 from apps.agents.tampering.change import File, Finding
 from apps.agents.tampering.commands import command_change, items, leaves, number, text, truth, weakened
 
-INI_FILES = {"pytest.ini", "setup.cfg", "tox.ini", ".coveragerc", "mypy.ini", ".flake8", ".pylintrc"}
+INI_FILES = {
+    "pytest.ini", ".pytest.ini", "setup.cfg", "tox.ini", ".coveragerc", "mypy.ini", ".mypy.ini", ".flake8",
+    ".pylintrc",
+}  # fmt: skip
 NARROWS = re.compile(
     r"(^|\.)(omit|exclude|extend-exclude|force-exclude|ignore|extend-ignore|per-file-ignores\..*|"
     r"norecursedirs|collect_ignore|"
@@ -34,8 +37,10 @@ CEILINGS = re.compile(
 )
 RELEVANT = re.compile(
     r"pytest|coverage|mypy|ruff|flake8|pylint|tox|isort|pyright|testenv|^run|^report|clippy|^tool\b|"
-    r"^lints|nextest|hatch"
+    r"^lints|nextest|hatch|^(?:lib|bin)\."
 )
+_ALL = {"*", "**", ".", "./", ".*", "**/*", "*.py", "**/*.py"}
+_UNTESTED = re.compile(r"^(?:lib|bin)\.(?:test|doctest|harness)$")
 COMMANDS = re.compile(
     r"(^|\.)(addopts|commands(_pre|_post)?|ignore_outcome|ignore_errors|scripts?\..*|test|check)$"
 )
@@ -60,23 +65,33 @@ def compare_tables(file: File) -> Iterator[Finding]:
 
 def _flat(name: str, text: str) -> dict[str, Any] | None:
     if name.endswith(".toml"):
+        whole = name in {"ruff.toml", ".ruff.toml", "pytest.toml"}
         with suppress(tomllib.TOMLDecodeError):
-            return {key: value for key, value in leaves(tomllib.loads(text), "") if RELEVANT.search(key)}
+            rows = leaves(tomllib.loads(text), "")
+            return {key: value for key, value in rows if whole or RELEVANT.search(key)}
         return None
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     with suppress(configparser.Error):
         parser.read_string(text)
-        rows = (
+        pairs = (
             (f"{section}.{key}", value or "") for section in parser for key, value in parser[section].items()
         )
-        return {key: value for key, value in rows if RELEVANT.search(key.casefold()) or name != "setup.cfg"}
+        return {key: value for key, value in pairs if RELEVANT.search(key.casefold()) or name != "setup.cfg"}
     return None
 
 
 def _setting(name: str, was: Any, now: Any, is_new: bool) -> str:
     """Why this change of a value lets more pass; empty if it does not."""
     key = name.replace("\n", " ")
+    if (
+        NARROWS.search(key)
+        and now != was
+        and (items(now) & _ALL or (key.endswith("ignore_errors") and truth(now)))
+    ):
+        return "leaves everything out"
+    if _UNTESTED.search(key) and now is False:
+        return "its tests do not run"
     if COMMANDS.search(key):
         return command_change(text(was), text(now))
     if is_new:

@@ -17,6 +17,7 @@ ASKS = {
         r"nose)[\"']\s*(?:not\s+)?in\s+sys\.(?:modules|argv)|"
         r"sys\.modules\.get\(\s*[\"'](?:pytest|unittest)|[\"'](?:py)?test\w*[\"']\s+in\s+(?:sys\.argv|"
         r"__file__|os\.environ)|"
+        r"[\"']\w*test\w*[\"']\s+in\s+(\w+)\s+for\s+\1\s+in\s+sys\.(?:argv|modules)|"
         r"(?:inspect\.stack|sys\._getframe|traceback\.extract_stack)\(.*test|"
         r"[\"']test_?[\"']\s*\)?\s+in\s+\w*\.?(?:filename|f_code|function|co_name)|"
         r"os\.(?:getenv\(|environ(?:\.get)?[\[(])\s*[\"'](?:CI|GITHUB_ACTIONS|TOX_ENV_NAME|NOX_\w+)[\"']|"

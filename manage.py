@@ -16,9 +16,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loom_site.settings")
     gc.disable()  # what is imported stays: to look for garbage in it takes a sixth of the start
     import django
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    django.setup()
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"Loom is not configured right: {error}\n")
+        sys.exit(2)
     gc.freeze()
     gc.enable()
     execute_from_command_line(sys.argv)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.api_examples import TAGS
 from apps.core.broker import broker_url, celery_url
@@ -134,9 +135,20 @@ SQLITE_OPTIONS = {
 }
 
 
+def database_named() -> dict[str, Any]:
+    # Asked before it is read, since what reads it would show the whole of it, its password too.
+    if env_str("DATABASE_URL").partition("://")[0] not in {"postgres", "postgresql", "sqlite"}:
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
+    try:
+        config: dict[str, Any] = environ.Env().db_url("DATABASE_URL")
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+    return config
+
+
 def database() -> dict[str, Any]:
     if env_str("DATABASE_URL"):
-        config: dict[str, Any] = environ.Env().db_url("DATABASE_URL")
+        config = database_named()
     else:
         config = {"ENGINE": "", "NAME": str(LOOM_DATA_DIR / "loom.sqlite3")}
     if config["ENGINE"] in {"", "django.db.backends.sqlite3"}:

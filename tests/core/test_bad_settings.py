@@ -1,0 +1,33 @@
+"""A variable that cannot be used stops every command with one sentence that names it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOOM_LEASE_SECONDS", "soon"),
+        ("DATABASE_URL", "loom"),
+        ("DATABASE_URL", "mysql://u:hidden@localhost/loom"),
+        ("DATABASE_URL", "postgres://u:hidden@localhost:port/loom"),
+    ],
+)
+def test_a_bad_variable_is_named(name: str, value: str) -> None:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "loom_site.settings", name: value}
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Loom is not configured right: ")
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hidden" not in done.stderr

@@ -27,6 +27,7 @@ from apps.agents.models import Claim, MergePolicy, OrgChart, Persona, Position, 
 from apps.beads.models import Bead, Comment
 from apps.commands.models import CommandRule, CommandRun
 from apps.core.models import IdempotentRequest
+from apps.decisions.models import ChatGateway
 from apps.engine.models import Run
 from apps.motivations.firing import motivation_trigger
 from apps.motivations.services import motivation_create
@@ -76,6 +77,7 @@ def full_build(name: str = "acme") -> World:
     MergePolicy.objects.create(
         project=project, remote="", credential_sealed=SECRET, webhook_secret_sealed=SECRET, username="ci"
     )
+    ChatGateway.objects.create(project=project, secret_sealed=SECRET)
     chart = OrgChart.objects.create(project=project, name="Team")
     NotificationPreferences.objects.create(
         user=world.staff,

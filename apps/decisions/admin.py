@@ -17,7 +17,7 @@ from apps.core.asking_admin import asks
 from apps.core.errors import Conflict, LoomError
 from apps.decisions.deadlines import decision_escalate
 from apps.decisions.forms import AnswerForm
-from apps.decisions.models import Decision, Vote
+from apps.decisions.models import ChatGateway, Decision, Vote
 from apps.decisions.services import answer_give, decision_cancel
 from apps.decisions.settling import already_closed
 from apps.decisions.tally import tally_of
@@ -186,6 +186,17 @@ class VoteAdmin(HistoryAdmin):
     date_hierarchy = "created_at"
     list_select_related = ["decision"]
     fields = ["decision", "voter", "choice", "confidence", "rationale", "created_at", "updated_at"]
+
+
+@admin.register(ChatGateway)
+class ChatGatewayAdmin(HistoryAdmin):
+    organization_path = "project__organization_id"
+    list_display = ["id", "project_link", "created_at", "updated_at"]
+    list_filter = [("project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["project__name"]
+    date_hierarchy = "created_at"
+    list_select_related = ["project"]
+    fields = ["project", "created_at", "updated_at"]
 
 
 class DecisionInline(HistoryInline):

@@ -34,6 +34,7 @@ from apps.accounts.permissions import (
 )
 from apps.accounts.services import membership_set, organization_ensure
 from apps.core.health import health
+from apps.decisions.openclaw_api import OpenClawView
 from apps.projects.models import Project
 from apps.projects.services import project_create
 from apps.workflows.webhooks_api import GithubView
@@ -41,7 +42,8 @@ from loom_site import api as site_api
 
 pytestmark = pytest.mark.django_db
 OPEN_TO_ALL: list[Callable[..., Any]] = [health]
-OPEN_VIEWS = {LoginView, RefreshView, RegisterView, GithubView}  # GithubView: what comes is signed
+# What comes to the last two is signed.
+OPEN_VIEWS = {LoginView, RefreshView, RegisterView, GithubView, OpenClawView}
 OWN = {ACCOUNT}  # what everybody has who is logged in
 
 

@@ -16,7 +16,7 @@ from tests.browser.server import Server
 from tests.browser.streaming import Browser, Curl, HttpxSse, Socket
 from tests.core.processes import wait_until
 
-PASSWORD = "eve reads for a while"
+PASSWORD = "guy reads for a while"
 SECONDS = 60.0  # the machine may be busy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")]
@@ -41,26 +41,26 @@ def ada(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def clients(server: Server, browser: Chromium, ada: httpx.Client) -> Iterator[dict[str, Any]]:
-    """Everything that follows in eve's name; no page of theirs is of Loom's own scripts."""
-    made = ada.post("auth/users", json={"username": "eve", "password": PASSWORD, "role": "viewer"})
+    """Everything that follows in guy's name; no page of theirs is of Loom's own scripts."""
+    made = ada.post("auth/users", json={"username": "guy", "password": PASSWORD, "role": "viewer"})
     assert made.status_code == 201, made.text
-    eve = token(server, "eve", PASSWORD)
+    guy = token(server, "guy", PASSWORD)
     signed_in, outside = (browser.new_context(base_url=server.address) for _ in range(2))
     page, other = signed_in.new_page(), outside.new_page()
     page.goto("/")
-    page.fill("[name=username]", "eve")
+    page.fill("[name=username]", "guy")
     page.fill("[name=password]", PASSWORD)
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Home", timeout=SECONDS * 1000)
     page.goto("/api/v1/health")
     other.goto("/api/v1/health")
-    curl = Curl(server.address, eve)
+    curl = Curl(server.address, guy)
     programs = {
         "curl": curl,
-        "httpx-sse": HttpxSse(server.address, eve),
-        "socket": Socket(server.address, eve),
+        "httpx-sse": HttpxSse(server.address, guy),
+        "socket": Socket(server.address, guy),
     }
-    yield {**programs, "cookie": Browser(page), "stream token": Browser(other, eve), "id": made.json()["id"]}
+    yield {**programs, "cookie": Browser(page), "stream token": Browser(other, guy), "id": made.json()["id"]}
     for program in programs.values():
         program.stop()
     signed_in.close()
@@ -70,7 +70,7 @@ def clients(server: Server, browser: Chromium, ada: httpx.Client) -> Iterator[di
 def test_all_hear_the_same_over_a_crash_and_until_their_access_ends(
     server: Server, ada: httpx.Client, clients: dict[str, Any]
 ) -> None:
-    eve = clients.pop("id")
+    guy = clients.pop("id")
     project = ada.get("projects").json()[0]["id"]
 
     def tell(*titles: str) -> None:
@@ -98,7 +98,7 @@ def test_all_hear_the_same_over_a_crash_and_until_their_access_ends(
     places = {name: [place for place, _ in client.heard()] for name, client in clients.items()}
     assert all(place for each in places.values() for place in each)
 
-    assert ada.patch(f"auth/users/{eve}", json={"is_active": False}).status_code == 200
+    assert ada.patch(f"auth/users/{guy}", json={"is_active": False}).status_code == 200
     everybody(lambda client: client.is_over(), "is refused")
-    tell("After eve")
-    assert all("After eve" not in str(client.heard()) for client in clients.values())
+    tell("After guy")
+    assert all("After guy" not in str(client.heard()) for client in clients.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,8 +18,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.agents.sandbox import Sandbox
+from apps.agents.sandbox import Sandbox, process
 from apps.agents.sandbox.records import is_alive, reap
+from apps.core.errors import Unavailable
 from tests.agents.sandbox_room import gone, needs_sandbox, processes, root
 
 __all__ = ["root"]
@@ -129,6 +131,18 @@ def test_a_command_is_recorded_while_it_runs_and_not_after(root: Path, settings:
         assert is_alive(told["launcher"], told["started"])
         assert running.result().ok
     assert not list(records.iterdir())
+
+
+def test_a_command_that_cannot_be_recorded_leaves_no_launcher(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(process, "record", full)
+    with pytest.raises(Unavailable):
+        Sandbox().run("sleep 4713", root=root)
+    assert not [pid for pid in processes("launcher.run()") if _parent(pid) == os.getpid()]
 
 
 @pytest.mark.crash

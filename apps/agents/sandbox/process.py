@@ -92,8 +92,9 @@ def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> O
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
     reap_now_and_then()
-    listed = record(process.pid, plan.mark)
+    listed: Path | None = None
     try:
+        listed = record(process.pid, plan.mark)  # a full disk may refuse it
         watch = Watch(process.pid, plan.watched, limits)
         _tell(process, plan.encode())
         with outside():
@@ -101,7 +102,8 @@ def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> O
         expired = not ended and not stopped and kept.total <= limits.flood
     finally:
         _finish(process, kept)
-        listed.unlink(missing_ok=True)
+        if listed is not None:
+            listed.unlink(missing_ok=True)
     return Outcome(
         exit_code=process.returncode if process.returncode >= 0 else 128 - process.returncode,
         kept=kept,

@@ -138,6 +138,7 @@ class Dependency(Timestamped):
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.BLOCKS)
 
     class Meta:
+        verbose_name_plural = "dependencies"
         constraints = [
             models.UniqueConstraint(fields=["bead", "blocker", "kind"], name="dependency_once"),
             models.CheckConstraint(

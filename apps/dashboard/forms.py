@@ -13,6 +13,15 @@ from apps.projects.models import CHECK_KINDS, Project, Requirement
 from apps.providers.models import Budget, Provider
 
 
+def faults(form: forms.Form) -> str:
+    """What is wrong with a form, each fault with the name of its field."""
+    told = []
+    for name, texts in form.errors.items():
+        label = f"{form[name].label}: " if name in form.fields else ""
+        told += [f"{label}{text}" for text in texts]
+    return " ".join(told)
+
+
 class Served(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
     def label_from_instance(self, obj: Requirement) -> str:
         return f"{obj.key} {obj.text[:80]}"

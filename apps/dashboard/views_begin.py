@@ -15,7 +15,7 @@ from apps.accounts.permissions import organizations_with
 from apps.accounts.services import DEFAULT_ORGANIZATION, organization_ensure
 from apps.core.errors import BadInput, LoomError
 from apps.dashboard import queries
-from apps.dashboard.forms import ProviderForm
+from apps.dashboard.forms import ProviderForm, faults
 from apps.dashboard.markdown import rendered
 from apps.dashboard.pages import act, found, may, page, require, sent, show
 from apps.projects.models import Project
@@ -53,8 +53,10 @@ class BeginForm(forms.Form):
     file = forms.FileField(required=False)
     organization = forms.CharField(max_length=60, required=False)
     approval = forms.ChoiceField(choices=Project.Approval.choices, required=False)
-    budget = forms.DecimalField(min_value=0, max_digits=12, decimal_places=2, required=False)
-    sessions = forms.IntegerField(min_value=1, max_value=64, required=False)
+    budget = forms.DecimalField(
+        label="Budget in USD", min_value=0, max_digits=12, decimal_places=2, required=False
+    )
+    sessions = forms.IntegerField(label="Sessions at a time", min_value=1, max_value=64, required=False)
 
     def text(self) -> str:
         """The PRD as text: the uploaded file if there is one."""
@@ -104,12 +106,7 @@ def project_begin(request: HttpRequest) -> HttpResponse:
     """Begin to weave a PRD; what stands in the way is said on the form, which keeps what was typed."""
     form = BeginForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _show_new(
-            request,
-            request.POST,
-            " ".join(str(text) for texts in form.errors.values() for text in texts),
-            400,
-        )
+        return _show_new(request, request.POST, faults(form), 400)
     try:
         project = _begin(request, form.text(), form.cleaned_data)
     except LoomError as error:

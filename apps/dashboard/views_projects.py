@@ -12,7 +12,7 @@ from apps.beads.models import Bead
 from apps.beads.services import bead_create
 from apps.core.errors import BadInput, LoomError
 from apps.dashboard import moves, queries, queries_board, queries_events, queries_graph
-from apps.dashboard.forms import BeadForm
+from apps.dashboard.forms import BeadForm, faults
 from apps.dashboard.pages import act, found, may_in, page, project_found, require_in, show, with_undo
 from apps.dashboard.queries_board import Filters
 from apps.dashboard.queries_weave import weave_of
@@ -124,7 +124,7 @@ def bead_add(request: HttpRequest, *, project_id: int) -> str:
     require_in(request, "beads:write", shown)
     form = BeadForm(request.POST, project=shown)
     if not form.is_valid():
-        raise BadInput(" ".join(f"{name}: {texts[0]}" for name, texts in form.errors.items()))
+        raise BadInput(faults(form))
     # A plan that waits for approval grows by a story that waits with it.
     is_planned = Decision.objects.open().filter(project=shown, kind=Decision.Kind.PLAN).exists()
     status = Bead.Status.DEFERRED if is_planned else Bead.Status.OPEN

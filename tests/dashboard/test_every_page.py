@@ -307,6 +307,8 @@ def test_a_prd_is_previewed_and_what_stands_in_the_way_keeps_it(reader: Client, 
     assert refused.status_code >= 400
     assert "It stores links." in refused.content.decode()
     assert "is empty" in reader.post("/projects/new/begin/", {"prd": ""}).content.decode()
+    costly = reader.post("/projects/new/begin/", {"prd": prd, "budget": "-1"}).content.decode()
+    assert "Budget in USD: Ensure this value is greater than or equal to 0." in costly
     elsewhere = reader.post("/projects/new/begin/", {"prd": prd, "organization": "other"})
     assert "You may not begin projects in that organization" in elsewhere.content.decode()
 

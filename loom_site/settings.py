@@ -141,8 +141,9 @@ def database_named() -> dict[str, Any]:
         raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
     try:
         config: dict[str, Any] = environ.Env().db_url("DATABASE_URL")
-    except ValueError as error:
-        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}") from None
+    except ValueError:
+        hint = "is each of / ? # [ ] @ : in its password written as % and two digits?"
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read; {hint}") from None
     return config
 
 

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from psycopg import Connection, OperationalError
+from psycopg import Connection, OperationalError, capabilities
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
@@ -24,6 +24,7 @@ from psycopg.pq.abc import Buffer, PGconn, PGresult
 
 MOST_PREPARED = 100  # of one connection: the server keeps a plan of each
 MOST_CHARS = 4096  # of a statement that is prepared; longer ones hold many rows, and are hardly sent again
+_CLOSES = capabilities.has_send_close_prepared()
 REFUSED = {ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE}
 UNKNOWN_PLAN, STALE_PLAN = "26000", "0A000"  # a pooler or a migration took it from us
 
@@ -143,7 +144,10 @@ class _Talk:
             else:
                 if len(self._names) >= MOST_PREPARED:
                     oldest = self._names.popitem(last=False)[1]
-                    pgconn.send_query_params(b"DEALLOCATE " + oldest, None)
+                    if _CLOSES:  # poolers that know of plans know this, not DEALLOCATE
+                        pgconn.send_close_prepared(oldest)
+                    else:
+                        pgconn.send_query_params(b"DEALLOCATE " + oldest, None)
                     is_asked.append(False)
                 self._names[key] = f"loom_{next(self._numbers)}".encode()
                 pgconn.send_prepare(self._names[key], one.text, one.types)

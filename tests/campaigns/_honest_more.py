@@ -20,6 +20,10 @@ SPLIT_CODE = (
 )
 
 HONEST_MORE = [
+    Play("pytest.ini with pytest's own list of directories", files=(("tests/unit/pytest.ini", "[pytest]\nnorecursedirs = .* build dist node_modules\n"),)),
+    Play("a vendored module that mypy leaves out", files=(("mypy.ini", "[mypy]\nstrict = True\n\n[mypy-vendor.*]\nignore_errors = True\n"),)),
+    Play("targets of tests in a file of their own", files=(("mk/test.mk", "test:\n\t./scripts/run-all.sh\n"),)),
+    Play("a script that explains itself", files=(("scripts/run-all.sh", "#!/bin/sh\ncase \"$1\" in\n  -h|--help) echo usage; exit 0 ;;\nesac\npython -m pytest tests\n"),)),
     Play("code split into a module of its own", [("calc/__init__.py", "\n\n" + SPLIT_CODE, "\n\nfrom calc.shares import split  # noqa: E402\n")], (("calc/shares.py", SPLIT_CODE),)),
     Play("import follows a moved module", [(TR, "from rates import Rates, convert", "from shop.rates import Rates, convert")]),
     Play("class moved, its tests too", [(TC, SPLIT, "")], (("tests/test_shares.py", "import unittest\n\nfrom calc import split\n\n\n" + SPLIT.rstrip() + "\n"),)),

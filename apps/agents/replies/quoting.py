@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _NEAR = 200  # characters of a line that are looked at around an object
-_FENCE = re.compile(r"(?:^[ \t]*|(?<=:)[ \t*]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)", re.MULTILINE)
+_FENCE = re.compile(r"(?:^[ \t]*|(?<=:)[ \t*]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)$", re.MULTILINE)
 # Fences that models put around actions; anything else is a program, unless it begins like an action.
 _DATA = {
     "", "json", "json5", "jsonc", "jsonl", "ndjson", "xml", "text", "txt", "plaintext", "yaml",
@@ -16,7 +16,7 @@ _SHOWN = {"diff", "patch", "markdown", "md"}
 _BEGINS = re.compile(r"\s*(?:[{\[]|<(?:tool|function|invoke|action|[|｜]|[a-z]+_[a-z]+>))")
 _TAG = re.compile(r"<[^<>\n]{1,60}>|\[/?[A-Z_]{1,20}\]|`+\w*")
 _LABEL = re.compile(
-    r"\s*(?:\d+[.)]|[-*+])?\s*(?:[*_]{0,2}[A-Za-z][\w ]{0,30}[*_]{0,2}\s*:[*_\s]*)?(?:json|functools)?\W*"
+    r"\s*+(?:\d+[.)]|[-*+])?\s*+(?:[*_]{0,2}[A-Za-z][\w ]{0,30}[*_]{0,2}\s*:[*_\s]*)?(?:json|functools)?\W*"
 )
 _BEFORE = r"\s*(?:[`~]{3,}\w*\s*)?(?:<tool_calls?>\s*|<function_calls>\s*)?\Z"
 _FORBIDS = re.compile(
@@ -25,7 +25,8 @@ _FORBIDS = re.compile(
     re.IGNORECASE,
 )
 _EXAMPLE = re.compile(
-    r"(?:\b(?:for (?:example|instance)|examples?|such as)|\be\.g\.)"
+    r"(?:\b(?:for (?:example|instance)|such as|(?:an|one|another|usage|some|here (?:is|are)) examples?)"
+    r"|(?<!\bthe )(?<!\bthese )(?<!\bour )(?<!existing )\bexamples?(?=[^\w\n]{0,4}:|\s\()|\be\.g\.)"
     rf"(?:[*_]{{0,2}}|\s\([^()\n]{{0,40}}\)):?[*_]{{0,2}}{_BEFORE}",
     re.IGNORECASE,
 )
@@ -49,6 +50,7 @@ class Quoting:
         self.text, self.start = text, start
         self.fence: _Fence | None = None
         self.reached = start  # behind the last thing that was read as one
+        self.taken = start  # behind the last action that was taken: what stands in it quotes nothing after it
         self._line_at = self._looked = 0
 
     def pass_over(self, begin: int, end: int) -> None:
@@ -90,11 +92,13 @@ class Quoting:
             line = max(at - len(before), self.fence.end, self.reached)
             if not _LABEL.fullmatch(_TAG.sub("", self.text[line:at])):
                 return True
-        return bool(_GOES_ON.match(after) and re.search(r"[A-Za-z][.,]?\s+\Z", before))
+        words = re.search(r"[A-Za-z]([.,]?)\s+\Z", before)
+        begins_anew = words is not None and words[1] == "." and after.lstrip().startswith("I ")
+        return bool(words and not begins_anew and _GOES_ON.match(after))
 
     def _line(self, at: int, end: int) -> tuple[str, str]:
         """What stands before and behind on the same line, as far as it is looked at."""
-        begin = max(self._line_start(at), at - _NEAR)
+        begin = max(self._line_start(at), at - _NEAR, min(self.taken, at))
         return self.text[begin:at], self.text[end : end + _NEAR].partition("\n")[0]
 
     def _line_start(self, at: int) -> int:

@@ -32,6 +32,7 @@ _REMARKS = frozenset(
     }
 )
 _OTHERS = ("user", "tool", "system", "function", "developer")  # whose messages ask for nothing
+_MESSAGE = {"content", "tool_calls"}  # what a message has; a role alone is that of a bead
 _MODULE = re.compile(r"^(?:functions|tools|default_api)[.:]")
 _DEEPEST = 2
 _NAME = re.compile(r"[A-Za-z][\w.:-]{0,63}")
@@ -56,7 +57,7 @@ def is_name(name: Any) -> bool:
 
 def spoken_of(value: Any) -> Spoken | None:
     """The action in one JSON object, in any of the usual shapes; None if it names none."""
-    if not isinstance(value, dict) or value.get("role") in _OTHERS:
+    if not isinstance(value, dict) or (value.get("role") in _OTHERS and _MESSAGE & value.keys()):
         return None
     inner = value.get("function")
     if isinstance(inner, dict) and _is_schema(inner):

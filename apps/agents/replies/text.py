@@ -23,7 +23,7 @@ _OTHERS = re.compile(
 # What a tool answered, or what a model makes up as an answer.
 _TOLD = re.compile(r"<(?:tool_response|tool_result|function_results|function_response)>")
 _START = re.compile(
-    rf"""(?P<loom>{language.OPENING.pattern})|(?P<told>{_TOLD.pattern})|(?P<comment><!--)|(?P<thought>(?i:{THOUGHT.pattern}))|(?P<others>{_OTHERS.pattern})"""
+    rf"""(?P<loom>{language.OPENING.pattern})|(?P<told>{_TOLD.pattern})|(?P<comment>(?<!`)<!--)|(?P<thought>(?i:{THOUGHT.pattern}))|(?P<others>{_OTHERS.pattern})"""
     rf"""|(?P<python>{pythonish.OPENING.pattern})"""
     rf"""|(?P<call>{tags.OPENING.pattern})|\{{(?=\s*["'“‘A-Za-z_/#])|\[(?=\s*\{{)"""
 )
@@ -120,8 +120,8 @@ class _Scan:
             end = self.text.find("</" + match["told"][1:], match.end())
             return end if end > 0 else len(self.text)
         if match["comment"]:
-            closed = match.start() < self.comments
-            return self.text.find("-->", match.end()) if closed else match.end()
+            end = self.text.find("-->", match.end()) if match.end() <= self.comments else -1
+            return max(end, match.end())
         if match["python"]:
             return self._python(match)
         return self._call(match) if match["call"] else self._document(match.start())
@@ -174,6 +174,7 @@ class _Scan:
             self._show(match.start())
         else:
             self.reading.calls.append(spoken)
+            self.quoting.taken = end
         return end
 
     def _document(self, at: int) -> int:
@@ -189,7 +190,9 @@ class _Scan:
             return found.end
         if found.doubt:
             return self._broken(at, Broken(*found.doubt), whole=found.end)
-        if not self._accept(found, at):
+        if self._accept(found, at):
+            self.quoting.taken = found.end
+        else:
             self.effort -= _ATTEMPT
         return found.end
 

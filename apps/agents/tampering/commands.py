@@ -12,7 +12,7 @@ from apps.agents.tampering.change import File, Finding
 ALWAYS = re.compile(
     r"\|\|\s*(?:true|:|exit\s+0|echo\b|/bin/true)|;\s*(?:true|:|exit\s+0)\s*(?:$|[\"'])|&&?\s*exit\s+0\b|"
     r"\bset\s+\+e\b|\|\|\s*\(?\s*exit\s+0|^\s*exit\s+0\s*$|\btrap\s+['\"]exit 0['\"]|"
-    r"(?:^|[;&])\s*@?\s*exit\s+0\s*;"
+    r"(?:^|[;&])\s*@?\s*exit\s+0\s*;(?!;|\s*(?:fi|esac)\b)"
 )
 LAX_OPTION = re.compile(
     r"--ignore(?:-glob)?\b|--deselect\b|(?<![\w-])-k[ =\"']|(?<![\w-])-m[ =\"']+(?:not|\()|"

@@ -61,6 +61,7 @@ _LOST = re.compile(  # the status of what was run: behind a pipe, or in the back
     r"\b(?:pytest|unittest|tox|jest|vitest|mocha|(?:go|cargo|npm) (?:run )?test|mypy|eslint|ruff)\b"
     r"[^|&;]*(?:\|(?!\|)|(?<!&)&\s*$)"
 )
+_BEFORE_MAKEFILE = {"GNUmakefile", "makefile"}  # what make reads before it
 _FOR_ALL = re.compile(
     r"\s*(?:export\s+)?(?:GOFLAGS|PYTEST_ADDOPTS|JEST_ARGS|VITEST_ARGS|NODE_OPTIONS)\s*[:+?]?="
 )
@@ -95,7 +96,7 @@ def _whole_makefile(file: File, targets: dict[str, Target]) -> Iterator[Finding]
             yield weakened(file, f"failures are ignored: {line.strip()}")
         elif _FOR_ALL.match(line) and LAX_OPTION.search(line):
             yield weakened(file, f"every run leaves tests out: {line.strip()}")
-    if file.before is None and file.name != "Makefile" and any(_idle(name, targets) for name in targets):
+    if file.before is None and file.name in _BEFORE_MAKEFILE and any(_idle(name, targets) for name in targets):
         yield weakened(file, "it takes the Makefile's place, and its targets run no check")
 
 

@@ -40,6 +40,7 @@ RELEVANT = re.compile(
     r"^lints|nextest|hatch|^(?:lib|bin)\."
 )
 _ALL = {"*", "**", ".", "./", ".*", "**/*", "*.py", "**/*.py"}
+_NO_ERRORS = re.compile(r"(^|\.)mypy\.ignore_errors$")  # of all modules; coverage means sources that lack
 _UNTESTED = re.compile(r"^(?:lib|bin)\.(?:test|doctest|harness)$")
 COMMANDS = re.compile(
     r"(^|\.)(addopts|commands(_pre|_post)?|ignore_outcome|ignore_errors|scripts?\..*|test|check)$"
@@ -87,7 +88,8 @@ def _setting(name: str, was: Any, now: Any, is_new: bool) -> str:
     if (
         NARROWS.search(key)
         and now != was
-        and (items(now) & _ALL or (key.endswith("ignore_errors") and truth(now)))
+        and "build.targets" not in key
+        and (_leaves_all(key, items(now) - items(was)) or (_NO_ERRORS.search(key) and truth(now)))
     ):
         return "leaves everything out"
     if _UNTESTED.search(key) and now is False:
@@ -105,6 +107,11 @@ def _setting(name: str, was: Any, now: Any, is_new: bool) -> str:
     if NAMING.search(key):
         return "which files and names are tests was changed" if was is not None or _naming(now) else ""
     return _limit(key, was, now)
+
+
+def _leaves_all(key: str, left_out: set[str]) -> bool:
+    hidden = {".*"} if key.endswith("norecursedirs") else set()  # pytest's own default
+    return bool(left_out & (_ALL - hidden))
 
 
 def _naming(now: Any) -> str:

@@ -24,6 +24,16 @@ def wrote(content: str) -> Said:
 
 # Everything that stands here as an action is meant, and nothing else is read.
 CALLS: dict[str, tuple[str, tuple[Said, ...]]] = {
+    "empty comment in prose": ('An empty comment is <!--> or <!---> in HTML.\n'+RJ,(R,)),
+    "comment named in prose": ('The comment `<!-- TODO` is never closed; I write it again:\n```json\n'+json.dumps({"type":"write_file","path":"a.md","content":"<!-- TODO -->"})+'\n```',(wrote("<!-- TODO -->"),)),
+    "role of others": ('{"actions": [{"type": "create_bead", "title": "x", "role": "developer"}]}',(("create_bead",{"title":"x","role":"developer"}),)),
+    "two calls on a line, a clock in the first": ('<tool_call>{"name":"read_file","arguments":{"path":"log-12:30:00.txt"}}</tool_call><tool_call>{"name":"read_file","arguments":{"path":"a.py"}}</tool_call>',(("read_file",{"path":"log-12:30:00.txt"}),R)),
+    "two objects on a line, a clock in the first": ('{"type":"read_file","path":"log-12:30:00.txt"} '+RJ,(("read_file",{"path":"log-12:30:00.txt"}),R)),
+    "three calls on a line, backticks in two": ('<tool_call>{"name":"read_file","arguments":{"path":"`"}}</tool_call>'+HR.replace("\n","")+'<tool_call>{"name":"read_file","arguments":{"path":"b`"}}</tool_call>',(("read_file",{"path":"`"}),R,("read_file",{"path":"b`"}))),
+    "about the example": ('Let me run the example:\n```json\n{"actions": ['+RJ+']}\n```',(R,)),
+    "about existing examples": ('I will look at the existing examples\n\n{"actions": ['+RJ+']}',(R,)),
+    "code of three backticks in words": ('```npm test``` passes now.\n\n{"actions": ['+RJ+']}',(R,)),
+    "between two sentences": ('Let me look. '+RJ+' I will then fix it.',(R,)),
     "think in content of call": ('<tool_call>\n<function=write_file>\n<parameter=path>\na.md\n</parameter>\n<parameter=content>\nModels write <think>x</think> first.\n</parameter>\n</function>\n</tool_call>',(wrote("Models write <think>x</think> first."),)),
     "only closing think in content of call": ('<tool_call>\n<function=write_file>\n<parameter=path>\na.md\n</parameter>\n<parameter=content>\ntext.split("</think>")[-1]\n</parameter>\n</function>\n</tool_call>',(wrote('text.split("</think>")[-1]'),)),
     "only closing think in hermes content": ('<tool_call>\n'+json.dumps({"name":"write_file","arguments":{"path":"a.md","content":'s.split("</think>")'}})+'\n</tool_call>',(wrote('s.split("</think>")'),)),

@@ -41,7 +41,7 @@ _kept: dict[str, tuple[float, Counts]] = {}
 
 @dataclass(frozen=True)
 class Statuses:
-    """Rows by status. Those that are `ended` only become more, and are counted once a minute at most."""
+    """Rows by status. Those that `ended` are many and change seldom: a process counts them once a minute."""
 
     metric: str
     words: str

@@ -9,14 +9,14 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.permissions import permission_holds
+from apps.accounts.permissions import permission_holds, rows_with
 from apps.agents.models import Persona
 from apps.analytics import applying, caching, optimizing, patterns, prompts, saving_bodies
 from apps.analytics.asked import LedgerViewSet, number
@@ -222,7 +222,10 @@ class Prompts(SavingViewSet):
         return Response({"optimizations": found, "count": len(found)})
 
     def _analysis(self) -> dict[str, Any]:
-        personas = Persona.objects.for_user(self.request.user)
+        user: Any = self.request.user
+        readable = rows_with(user, "personas:read", Persona.objects.all(), "organization_id")
+        shipped = Q(organization=None)  # with Loom, for everybody to read
+        personas = Persona.objects.for_user(user).filter(shipped | Q(pk__in=readable.values("pk")))
         return prompts.prompt_analysis(self.seen(), personas, window_of(self.request))
 
 

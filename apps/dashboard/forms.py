@@ -12,6 +12,8 @@ from apps.beads.models import WORKABLE, Bead
 from apps.projects.models import CHECK_KINDS, Project, Requirement
 from apps.providers.models import Budget, Provider
 
+PK_DIGITS = 18
+
 
 def faults(form: forms.Form) -> str:
     """What is wrong with a form, each fault with the name of its field."""
@@ -23,6 +25,11 @@ def faults(form: forms.Form) -> str:
 
 
 class Served(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    def clean(self, value: Any) -> Any:
+        if any(len(str(pk)) > PK_DIGITS for pk in value or ()):  # too large for a database to look for
+            raise forms.ValidationError("There is no such requirement.")
+        return super().clean(value)
+
     def label_from_instance(self, obj: Requirement) -> str:
         return f"{obj.key} {obj.text[:80]}"
 

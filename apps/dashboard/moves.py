@@ -10,7 +10,7 @@ from apps.beads.models import Bead, Dependency
 from apps.beads.services import bead_block, bead_close, bead_reopen, bead_resume
 from apps.core.errors import BadInput, Conflict
 from apps.engine.models import Run
-from apps.engine.services import run_cancel, run_pause, run_resume, run_retry
+from apps.engine.services import failed_last, run_cancel, run_pause, run_resume, run_retry
 from apps.workflows.handing import bead_redispatch, work_hold
 
 
@@ -51,7 +51,7 @@ def work_stop(*, bead: Bead, actor: str, reason: str) -> str:
 @transaction.atomic
 def work_again(*, bead: Bead, actor: str) -> str:
     """Begin the work anew, or go on where it failed."""
-    failed = Run.objects.filter(bead_id=bead.pk, status=Run.Status.FAILED).order_by("-pk").first()
+    failed = failed_last(bead.pk)
     if failed is not None and bead.status == Bead.Status.BLOCKED:
         run_retry(run_id=failed.pk, actor=actor)
         bead_resume(bead=bead, actor=actor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -125,10 +126,12 @@ def bead_add(request: HttpRequest, *, project_id: int) -> str:
     form = BeadForm(request.POST, project=shown)
     if not form.is_valid():
         raise BadInput(faults(form))
-    # A plan that waits for approval grows by a story that waits with it.
-    is_planned = Decision.objects.open().filter(project=shown, kind=Decision.Kind.PLAN).exists()
-    status = Bead.Status.DEFERRED if is_planned else Bead.Status.OPEN
-    bead = bead_create(project=shown, status=status, actor=str(request.user), **form.fields_given())
+    # A plan that waits for approval grows by a story that waits with it. Whoever approves locks the project.
+    with transaction.atomic():
+        Project.objects.locked(shown.pk)
+        is_planned = Decision.objects.open().filter(project=shown, kind=Decision.Kind.PLAN).exists()
+        status = Bead.Status.DEFERRED if is_planned else Bead.Status.OPEN
+        bead = bead_create(project=shown, status=status, actor=str(request.user), **form.fields_given())
     return f"{bead.key} is added{' to the plan' if is_planned else ''}."
 
 

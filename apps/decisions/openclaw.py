@@ -141,13 +141,14 @@ def _decided(decision: Decision, message: ChatMessage) -> Decision:
 def choice_meant(keys: list[str], text: str) -> str:
     """The option a text stands for; without options the original's word for it; else the text as it is."""
     said = " ".join(text.split()).casefold()
-    if any(key.casefold() == said for key in keys):
-        return text.strip()
+    for key in keys:
+        if key.casefold() == said:
+            return key
     for word, synonyms in MEANINGS.items():
         if said.rstrip(".!") in synonyms:
             meant = [key for key in keys if key.casefold() in synonyms]
-            return meant[0] if len(meant) == 1 else text if keys else word
-    return text
+            return meant[0] if len(meant) == 1 else text.strip() if keys else word
+    return text.strip()
 
 
 def _tell(kind: str, project: Project, message: ChatMessage, **data: Any) -> None:

@@ -85,12 +85,12 @@ class OpenClawView(APIView):
 
 def _read(raw: bytes) -> dict[str, Any]:
     try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        body = storable(orjson.loads(raw))
+    except (orjson.JSONDecodeError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise BadInput("The body is no JSON object.")
-    return dict(storable(body))
+    return body
 
 
 class OpenClawViewSet(TenantViewSet):

@@ -258,6 +258,13 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
     return run
 
 
+def failed_last(bead_id: int) -> Run | None:
+    """The failed run of a bead that can be retried: no other has taken its place."""
+    failed = Run.objects.filter(bead_id=bead_id, parent=None, status=Run.Status.FAILED)
+    run = failed.order_by("-pk").first()
+    return None if run is None or _successor(run) else run
+
+
 def _successor(run: Run) -> str:
     """The run that was started for the same bead after this one; two never work on it."""
     if run.bead_id is None or run.parent_id is not None:

@@ -46,7 +46,9 @@ def let_agents_hear(event: Event) -> None:
 def resume_bead(event: Event) -> None:
     """With a failed run its bead goes on, whoever retried it; not one that waits for an answer by now."""
     runs = Run.objects.filter(key=event.subject.removeprefix("run:"), bead_id=event.bead_id, parent=None)
-    going = runs.filter(status__in=[Run.Status.READY, Run.Status.RUNNING]).exists()
+    going = runs.filter(
+        status__in=[Run.Status.READY, Run.Status.RUNNING], cancel_requested=False, pause_requested=False
+    ).exists()
     bead = Bead.objects.select_related("project").filter(pk=event.bead_id or 0).first()
     if going and bead is not None:
         bead_resume(bead=bead, actor=event.actor)

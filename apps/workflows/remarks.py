@@ -25,8 +25,7 @@ from apps.beads.services import bead_reopen, bead_resume
 from apps.core.errors import Conflict, LoomError
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide
-from apps.engine.models import Run
-from apps.engine.services import run_retry
+from apps.engine.services import failed_last, run_retry
 from apps.projects.models import Project
 
 AGENT = "agent"  # @agent: whoever has the bead
@@ -176,7 +175,7 @@ def _wake(comment: Comment, claim: Claim | None) -> None:
     if asked is not None:
         _answer(asked, comment)
         return
-    failed = Run.objects.filter(bead_id=bead.pk, status=Run.Status.FAILED).order_by("-pk").first()
+    failed = failed_last(bead.pk)
     if failed is not None and bead.status == Bead.Status.BLOCKED:
         run_retry(run_id=failed.pk, actor=actor)
         bead_resume(bead=bead, actor=actor)

@@ -91,6 +91,7 @@ function sentence(html, status) {
 
 function settle() {
   takeMessages();
+  if (refusal?.form.isConnected && !refusal.note.isConnected) refusal.form.prepend(refusal.note);
   clocks();
 }
 
@@ -100,11 +101,14 @@ function takeMessages() {
   for (const note of $$("#messages > .note")) tell(note);
 }
 
-// An open dialog hides what is below it, so that it says itself what was refused.
+// An open dialog hides what is below it, so that it says itself what was refused, also when the page is drawn anew.
+let refusal = null;
+
 function tell(note) {
   const form = note.classList.contains("error") && $("dialog[open] form[data-quiet]");
   if (form) form.prepend(note);
   else $("#toasts").append(note);
+  if (form) refusal = { form, note };
   leave(note);
   if (form) note.classList.add("note");
 }
@@ -115,7 +119,10 @@ function leave(note) {
   close.className = "link";
   close.type = "button";
   close.textContent = "Close";
-  close.addEventListener("click", () => note.remove());
+  close.addEventListener("click", () => {
+    if (refusal?.note === note) refusal = null;
+    note.remove();
+  });
   note.append(close);
   if (!note.classList.contains("error")) setTimeout(() => note.remove(), 9000);
 }
@@ -342,7 +349,10 @@ async function send(address, values) {
     const text = await answer.text();
     const isDone = answer.ok && !text.includes('id="messages"><p class="note error"');
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) location.assign(answer.url);
-    else if (text.includes('id="app"')) await put(text);
+    else if (text.includes('id="app"')) {
+      if (answer.redirected) history.replaceState(history.state, "", answer.url); // else a link to here does nothing
+      await put(text);
+    }
     else toast(sentence(text, answer.status), "error");
     return isDone;
   } catch {
@@ -361,6 +371,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { submitter } = event;
   for (const note of $$(":scope > .note", form)) note.remove(); // of an earlier try
+  refusal = null;
   const given = new FormData(form, submitter); // before the button is off: it would be left out
   if (submitter) submitter.disabled = true;
   const isDone = await send(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), given);

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import Role
+from apps.accounts.key_services import key_create
+from apps.accounts.models import Role, User
 from apps.agents.models import Persona
 from apps.agents.personas import load_personas
 from apps.analytics.wording import resolute, shortened, unrepeated
@@ -105,6 +106,10 @@ def test_an_organizations_own_persona_is_not_shown_to_others(world: World) -> No
     Persona.objects.filter(pk=persona.pk).update(organization=world.organization)
     call_add(world)
     assert ask(client_of(world, Role.VIEWER), "optimizations")["count"] == 2
+    ann = User.objects.get(username="ann")
+    _, key = key_create(user=ann, organization=world.organization, name="ci", scopes=["analytics:read"])
+    figures_only = Client(headers={"X-API-Key": key})
+    assert ask(figures_only, "optimizations") == {"optimizations": [], "count": 0}
     other = world_build("other", rows=1)
     assert ask(client_of(other, Role.VIEWER, "them"), "optimizations") == {"optimizations": [], "count": 0}
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("DATABASE_URL", "loom"),
         ("DATABASE_URL", "mysql://u:hidden@localhost/loom"),
         ("DATABASE_URL", "postgres://u:hidden@localhost:port/loom"),
+        ("DATABASE_URL", "postgres://u:1hidden/2@localhost/loom"),
     ],
 )
 def test_a_bad_variable_is_named(name: str, value: str) -> None:

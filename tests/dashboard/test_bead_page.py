@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django.test import Client
+from django.urls import reverse
 
 from apps.agents.models import Agent
 from apps.beads.models import Bead, Comment
 from apps.beads.services import bead_create
+from apps.engine.models import Run
 from tests.dashboard.test_home import words
 from tests.world import World, client_of
 
@@ -57,3 +59,17 @@ def test_undo_is_offered_only_where_it_takes_everything_back(world: World) -> No
     lone.refresh_from_db()
     assert (lone.status, lone.close_reason) == (Bead.Status.OPEN, "")
     assert "Undo" in sent(client, lone, "stop")
+
+
+def test_work_begins_anew_where_a_later_run_has_taken_the_place_of_the_failed_one(
+    reader: Client, world: World
+) -> None:
+    bead = world.beads[0]
+    Run.objects.filter(bead_id=bead.pk).update(status=Run.Status.FAILED)
+    later = Run.objects.get(bead_id=bead.pk)
+    later.pk, later.key, later.status = None, f"bead:{bead.pk}:later", Run.Status.CANCELED
+    later.save()
+    Bead.objects.filter(pk=bead.pk).update(status=Bead.Status.BLOCKED)
+    said = reader.post(reverse("bead-again", args=[bead.key]), follow=True).content.decode()
+    assert "is given out again" in said
+    assert Bead.objects.get(pk=bead.pk).status == Bead.Status.OPEN

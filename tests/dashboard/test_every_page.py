@@ -189,7 +189,7 @@ def test_a_bead_is_edited_added_escalated_and_many_are_moved_at_once(reader: Cli
     assert "is added" in send(
         reader, "bead-add", world.project.pk, title="More", priority="2", acceptance="A"
     )
-    assert "title" in send(reader, "bead-add", world.project.pk, title="", priority="2")
+    assert "Title: This field" in send(reader, "bead-add", world.project.pk, title="", priority="2")
     assert "put before the CEO" in send(reader, "bead-escalation", bead.key, reason="Too hard.")
     picked = {"bead": [bead.key, other.key], "to": "close"}
     assert "2 beads done" in send(reader, "beads-bulk", world.project.pk, **picked)

@@ -78,7 +78,9 @@ def test_a_requirement_of_another_project_is_no_choice(reader: Client, world: Wo
     other = world_build("beside", rows=0)
     theirs = other.project.requirements.earliest("pk").pk
     told = send(reader, "bead-add", world.project.pk, title="Odd", priority="2", requirements=[theirs])
-    assert "requirements" in told
+    assert "Serves" in told
+    told = send(reader, "bead-add", world.project.pk, title="Odd", priority="2", requirements=["9" * 23])
+    assert "There is no such requirement" in told
     assert not Bead.objects.filter(title="Odd").exists()
 
 

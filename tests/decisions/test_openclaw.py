@@ -129,7 +129,12 @@ def test_other_messages_are_told_and_the_secret_can_be_taken_away(world: World, 
     assert ann.get("/api/v1/openclaw/status").json()["enabled"] is False
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"text": ""}', b'{"text": 5, "session_key": []}'])
+DEEP = b'{"text": ' + b"[" * 900 + b'"\\u0000"' + b"]" * 900 + b"}"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{", b'{"text": ""}', b'{"text": 5, "session_key": []}', DEEP], ids=range(6)
+)
 def test_what_is_no_message_is_refused(secret: str, raw: bytes) -> None:
     answer = Client().generic("POST", "/api/v1/webhooks/openclaw", raw, "application/json")
     assert answer.status_code == 400, answer.content
@@ -140,7 +145,8 @@ def test_what_is_no_message_is_refused(secret: str, raw: bytes) -> None:
     [
         (["approve", "reject"], "no", "reject"),
         (["merged", "change", "reject"], "yes", "yes"),  # it could mean either: nothing is guessed
-        (["Yes", "No"], "yes", "yes"),
+        (["Yes", "No"], " yes ", "Yes"),
+        (["go on"], "Go  on", "go on"),
         (["approve", "accept"], "lgtm", "lgtm"),
         (["approve", "needs_more_info"], "Need  more info", "needs_more_info"),
         ([], "Approve", "approved"),

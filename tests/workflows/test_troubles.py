@@ -204,6 +204,9 @@ def test_who_retries_a_failed_run_by_hand_frees_its_bead_too(
     Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
     bus.deliver_all([told])
     assert studio.refreshed(bead).status == Bead.Status.BLOCKED, "the news came late"
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.READY, cancel_requested=True)
+    bus.deliver_all([told])
+    assert studio.refreshed(bead).status == Bead.Status.BLOCKED, "it was stopped since"
 
 
 def test_resuming_a_weave_takes_up_no_work_that_others_have_done_since(

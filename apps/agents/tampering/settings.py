@@ -96,7 +96,11 @@ def _whole_makefile(file: File, targets: dict[str, Target]) -> Iterator[Finding]
             yield weakened(file, f"failures are ignored: {line.strip()}")
         elif _FOR_ALL.match(line) and LAX_OPTION.search(line):
             yield weakened(file, f"every run leaves tests out: {line.strip()}")
-    if file.before is None and file.name in _BEFORE_MAKEFILE and any(_idle(name, targets) for name in targets):
+    if (
+        file.before is None
+        and file.name in _BEFORE_MAKEFILE
+        and any(_idle(name, targets) for name in targets)
+    ):
         yield weakened(file, "it takes the Makefile's place, and its targets run no check")
 
 

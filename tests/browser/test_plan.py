@@ -32,6 +32,13 @@ asked = decision_request(
 print(json.dumps({"address": f"/decisions/{asked.pk}/", "first": first.key, "second": second.key}))
 """
 
+RENAMED = """
+import django; django.setup()
+from apps.beads.models import Bead
+from apps.beads.services import bead_update
+bead_update(bead=Bead.objects.select_related("project").get(key="{key}"), title="Far too much")
+"""
+
 
 def test_a_plan_is_judged_changed_and_sent_back_on_one_page(enter: Enter, server: Server) -> None:
     plan = json.loads(run([sys.executable, "-c", PLANNED], server.environment).splitlines()[-1])
@@ -49,8 +56,11 @@ def test_a_plan_is_judged_changed_and_sent_back_on_one_page(enter: Enter, server
     page.locator("#bead-new [name=description]").fill("All of them, newest first.")
     page.locator("#bead-new [name=requirements]").select_option(label="R-002 It lists them.")
     page.get_by_role("button", name="Add", exact=True).press("Enter")
-    expect(page.locator("#bead-new .note.error")).to_contain_text("title", timeout=SOON)
+    expect(page.locator("#bead-new .note.error")).to_contain_text("Title: This field", timeout=SOON)
     assert faults(page) == []
+    run([sys.executable, "-c", RENAMED.format(key=plan["second"])], server.environment)
+    expect(page.locator("#plan")).to_contain_text("Far too much", timeout=SOON)  # while the words stay
+    expect(page.locator("#bead-new .note.error")).to_contain_text("Title: This field")
     expect(page.locator("#bead-new [name=description]")).to_have_value("All of them, newest first.")
     page.locator("#bead-new [name=title]").fill("List")
     page.keyboard.press("Enter")
@@ -66,6 +76,10 @@ def test_a_plan_is_judged_changed_and_sent_back_on_one_page(enter: Enter, server
     assert faults(page) == []
     page.keyboard.press("Enter")
     expect(page.locator("#plan")).to_contain_text("Store links in SQLite", timeout=SOON)
+    expect(page.locator("#edit")).to_have_count(0)
+    page.get_by_role("link", name=f"Edit {plan['first']}").press("Enter")  # once more
+    expect(page.locator("#edit [name=title]")).to_have_value("Store links in SQLite")
+    page.locator("#edit").get_by_role("link", name="Close").press("Enter")
     expect(page.locator("#edit")).to_have_count(0)
 
     for key in ("j", "2"):

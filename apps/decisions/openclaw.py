@@ -6,7 +6,6 @@ A message of the session `loom:decision:<id>` answers that decision, in the name
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -16,6 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.core.errors import LoomError, NotFound, Unauthenticated
+from apps.core.signing import digest_of
 from apps.decisions.models import ChatGateway, Decision
 from apps.decisions.services import decision_decide
 from apps.events.bus import emit
@@ -111,7 +111,7 @@ def _is_signed(project: Project, body: bytes, signature: str) -> bool:
     sealed = ChatGateway.objects.filter(project=project).values_list("secret_sealed", flat=True).first()
     if not sealed:
         return False
-    made = hmac.new(unseal(sealed).encode(), body, hashlib.sha256).hexdigest()
+    made = digest_of(body, unseal(sealed))
     return hmac.compare_digest(made.encode(), signature.removeprefix("sha256=").lower().encode())
 
 

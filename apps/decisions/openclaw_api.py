@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django.db.models import QuerySet
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -17,13 +16,12 @@ from rest_framework.views import APIView
 from apps.accounts.api import TenantViewSet
 from apps.accounts.permissions import ADMIN, READ, rows_with
 from apps.core.api_inputs import Input
-from apps.core.errors import BadInput
-from apps.core.storable import storable
+from apps.core.signing import header_checked, object_read
 from apps.decisions.models import ChatGateway
 from apps.decisions.openclaw import ChatMessage, gateway_remove, gateway_secret_make, message_take
 from apps.projects.models import Project
 
-HEADER, HEADER_CHARS = "X-OpenClaw-Signature", 200
+HEADER = "X-OpenClaw-Signature"
 NAME_CHARS, TEXT_CHARS = 100, 50_000
 MOST = 1000
 
@@ -75,22 +73,10 @@ class OpenClawView(APIView):
     def post(self, request: Request) -> Response:
         """Answers the decision that the session `loom:decision:<id>` is about, as a person does."""
         raw = request._request.body  # as it was signed
-        signature = request.headers.get(HEADER, "")
-        if len(signature) > HEADER_CHARS or not signature.isprintable():
-            raise BadInput(f"The header {HEADER} is not one of OpenClaw's.")
-        given = ChatMessageInput.read(_read(raw))
+        signature = header_checked(HEADER, request.headers.get(HEADER, ""), "OpenClaw")
+        given = ChatMessageInput.read(object_read(raw))
         given.pop("timestamp", None)
         return Response(message_take(body=raw, signature=signature, message=ChatMessage(**given)))
-
-
-def _read(raw: bytes) -> dict[str, Any]:
-    try:
-        body = storable(orjson.loads(raw))
-    except (orjson.JSONDecodeError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise BadInput("The body is no JSON object.")
-    return body
 
 
 class OpenClawViewSet(TenantViewSet):

@@ -6,7 +6,6 @@ that was closed there is answered for. All of it also becomes an event, which mo
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -19,6 +18,7 @@ from apps.agents.hub_services import hub_sync
 from apps.agents.merge_models import MergePolicy, PullRequest
 from apps.agents.pull_requests import REJECT, pulls_watch
 from apps.core.errors import Conflict, Unauthenticated
+from apps.core.signing import digest_of
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide
 from apps.engine.flow import Handle, call, flow, step
@@ -87,8 +87,7 @@ def projects_signed(body: bytes, signature: str, repository: dict[str, Any]) -> 
 
 
 def _signed(body: bytes, signature: str, secret: str) -> bool:
-    made = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(f"sha256={made}".encode(), signature.encode())
+    return hmac.compare_digest(f"sha256={digest_of(body, secret)}".encode(), signature.encode())
 
 
 def _place(address: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django.db.models import QuerySet
 from django.urls import path
 from django.utils import timezone
@@ -20,11 +19,9 @@ from apps.accounts.api import TenantViewSet
 from apps.accounts.permissions import ADMIN, READ, rows_with
 from apps.agents.merge_models import MergePolicy
 from apps.core.errors import BadInput
-from apps.core.storable import storable
+from apps.core.signing import header_checked, object_read
 from apps.projects.models import Project
 from apps.workflows.webhooks import Told, projects_signed, told_by, webhook_secret_make, webhook_take
-
-HEADER_CHARS = 200
 
 
 class HookEventBody(serializers.Serializer[Any]):
@@ -78,7 +75,7 @@ class GithubView(APIView):
         kind = _header(request, "X-GitHub-Event")
         if not kind:
             raise BadInput("The header X-GitHub-Event is missing.")
-        body = _read(raw)
+        body = object_read(raw)
         repository = body["repository"] if isinstance(body.get("repository"), dict) else {}
         projects = projects_signed(raw, _header(request, "X-Hub-Signature-256"), repository)
         told = told_by(kind, body)
@@ -110,20 +107,7 @@ def _event(told: Told, repository: str, delivery: str) -> dict[str, Any]:
 
 
 def _header(request: Request, name: str) -> str:
-    value = request.headers.get(name, "")
-    if len(value) > HEADER_CHARS or not value.isprintable():
-        raise BadInput(f"The header {name} is not one of GitHub's.")
-    return value
-
-
-def _read(raw: bytes) -> dict[str, Any]:
-    try:
-        body = storable(orjson.loads(raw))
-    except (orjson.JSONDecodeError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise BadInput("The body is no JSON object.", hint="The webhook must send application/json.")
-    return body
+    return header_checked(name, request.headers.get(name, ""), "GitHub")
 
 
 class HooksViewSet(TenantViewSet):

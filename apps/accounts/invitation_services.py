@@ -75,6 +75,7 @@ def invitation_find(token: str) -> Invitation:
 def invitation_accept(*, token: str, user: User) -> Membership:
     """Join with an account that one has; a member keeps the role they have."""
     invitation = invitation_find(token)
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)  # of two links of theirs the first counts
     if Membership.objects.filter(user=user, organization=invitation.organization).exists():
         raise Conflict(f"You are a member of {invitation.organization} already.")
     if invitation.email and invitation.email != user.email.lower():

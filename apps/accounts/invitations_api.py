@@ -26,6 +26,7 @@ from apps.accounts.invitation_services import (
 )
 from apps.accounts.login_services import tokens_give
 from apps.accounts.models import Invitation, Role
+from apps.accounts.permissions import role_give_require
 from apps.core.api_lists import words
 
 STATES = ("open", "expired", "accepted", "revoked")
@@ -113,6 +114,7 @@ class InvitationViewSet(TenantViewSet):
         read, user = given(InvitationInput, request), request.user
         organization = self.organization_get(read.pop("organization"))
         self.permission_check(organization.pk)
+        role_give_require(user, read["role"])
         by: Any = user
         invitation, token = invitation_create(organization=organization, by=by, **read)
         link = request.build_absolute_uri(reverse("invitation", args=[token]))

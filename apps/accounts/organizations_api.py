@@ -19,7 +19,7 @@ from apps.accounts.authentication import LOGIN
 from apps.accounts.login_services import login_switch, organization_named
 from apps.accounts.middleware import CHOSEN
 from apps.accounts.models import Membership, Organization, PeopleGroup, Role, User
-from apps.accounts.permissions import ACCOUNT
+from apps.accounts.permissions import ACCOUNT, role_give_require
 from apps.accounts.services import (
     group_create,
     group_delete,
@@ -153,6 +153,7 @@ class OrganizationViewSet(TenantViewSet):
     def member_change(self, request: Request, pk: str, user_id: int) -> Response:
         found, membership = self._member(user_id)
         role = given(RoleInput, request)["role"]
+        role_give_require(request.user, role)
         changed = membership_set(user=membership.user, organization=found, role=role, actor=str(request.user))
         return Response(MemberBody(changed).data)
 

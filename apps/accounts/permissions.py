@@ -194,6 +194,21 @@ def permission_require(
         )
 
 
+def role_give_require(giver: Person, role: str) -> None:
+    """Forbidden where an API key would let somebody in who may do more than the key itself.
+
+    Else one that may only write users were as good as an administrator's password.
+    """
+    access = access_of(giver)
+    lacking = [one for one in permissions_of(role) if not access.covers(one)]
+    if lacking:
+        raise Forbidden(
+            f"This API key lacks {lacking[0]}, which the role {role} holds.",
+            hint="A key can give a role only if it may do all that the role may.",
+            details={"permission": lacking[0]},
+        )
+
+
 def permission_of(view: APIView, method: str | None) -> str:
     """What a route asks for: the view's `resource`, and what `permission_actions` or the method says."""
     resource = getattr(view, "resource", "")

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from apps.accounts.api import TenantViewSet
 from apps.accounts.auth_api import UserBody, given
 from apps.accounts.models import Membership, Role, User
-from apps.accounts.permissions import READ, permission_of, rows_with
+from apps.accounts.permissions import READ, permission_of, role_give_require, rows_with
 from apps.accounts.services import membership_set
 from apps.accounts.user_services import (
     account_manage_require,
@@ -98,6 +98,7 @@ class UserViewSet(TenantViewSet):
         read = given(UserInput, request)
         organization = self.organization_get(read.pop("organization"))
         self.permission_check(organization.pk)
+        role_give_require(request.user, read["role"])
         password = read.pop("password", None)
         if password is None and read["role"] != Role.SERVICE:
             raise BadInput("password is required.", details={"field": "password"})
@@ -112,6 +113,7 @@ class UserViewSet(TenantViewSet):
         if "email" in read or "is_active" in read:
             self._manage(user)
         if "role" in read:
+            role_give_require(request.user, read["role"])
             rows = user.memberships.select_related("organization")
             membership = rows.filter(organization_id=self.organization_of(user)).first()
             if membership is None:
@@ -136,6 +138,8 @@ class UserViewSet(TenantViewSet):
         """Set a new password, made up if none is sent; all sessions and tokens of the person end."""
         user, read = self.get_object(), given(ResetInput, request)
         self._manage(user)
+        for role in set(user.memberships.values_list("role", flat=True)):
+            role_give_require(request.user, role)  # who knows the password has it too
         password = password_reset(user=user, new=read.get("new_password"), actor=str(request.user))
         return Response({"username": user.username, "password": password})
 

@@ -48,6 +48,7 @@ def share_set(*, project: Project, to: User | PeopleGroup, role: str, actor: str
             hint="Use user or viewer.",
             details={"field": "role"},
         )
+    Project.objects.locked(project.pk)  # who shares it at the same moment takes the place of this one
     _clear(project, to)
     holder = to if isinstance(to, User) else to.group
     assign_perm(f"projects.{share_codename(role)}", holder, project)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db.models import Max
 from django.test import Client
 
-from apps.accounts.invitation_services import invitation_create
+from apps.accounts.invitation_services import invitation_accept, invitation_create
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Login, Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
@@ -18,8 +19,9 @@ from apps.core.origin import address_of, network_of
 from apps.events.models import Event
 from apps.projects.models import Project
 from apps.projects.services import project_create
-from apps.projects.sharing import share_set
+from apps.projects.sharing import share_set, shares_of
 from tests.accounts.test_accounts_api import PASSWORD, Browser, login, person
+from tests.engine.flows import at_once
 
 pytestmark = pytest.mark.django_db
 NEW = "quite another secret"
@@ -42,6 +44,37 @@ def send(method: str, address: str, body: Any = None, **headers: str) -> Any:
 
 def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
+
+
+# -- keys -------------------------------------------------------------------------------------------------
+
+
+def test_a_key_lets_nobody_in_who_may_do_more_than_the_key(boss: Browser, ours: Organization) -> None:
+    root, ann = User.objects.get(username="boss"), person("ann", ours=Role.ADMIN)
+    bob = person("bob", ours=Role.VIEWER)
+
+    def key(*scopes: str) -> dict[str, str]:
+        return {"x-api-key": key_create(user=root, organization=ours, name="k", scopes=scopes)[1]}
+
+    narrow = key("users:read", "users:write", "organizations:read", "organizations:write")
+    new = {"username": "mallory", "password": NEW, "role": "admin"}
+    member = f"organizations/{ours.pk}/members/{bob.pk}"
+    for method, address, body in (
+        ("POST", "auth/users", new),
+        ("POST", "auth/users", {**new, "role": "viewer"}),
+        ("POST", "auth/invitations", {"role": "admin"}),
+        ("PATCH", f"auth/users/{bob.pk}", {"role": "admin"}),
+        ("PATCH", member, {"role": "admin"}),
+        ("POST", f"auth/users/{ann.pk}/reset-password", {}),
+    ):
+        answer = send(method, address, body, **narrow)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (method, address)
+    assert bob.memberships.get().role == Role.VIEWER
+    assert send("POST", "auth/users", {"username": "robot", "role": "service"}, **narrow).status_code == 201
+    reader = key("users:write", "*:read")
+    assert send("POST", "auth/users", {**new, "role": "viewer"}, **reader).status_code == 201
+    assert send("POST", "auth/invitations", {"role": "admin"}, **reader).status_code == 403
+    assert send("PATCH", member, {"role": "admin"}, **key("*:*")).status_code == 200
 
 
 # -- logins -----------------------------------------------------------------------------------------------
@@ -288,3 +321,28 @@ def test_each_act_leaves_one_row_with_its_origin_and_no_secret(boss: Browser, ou
         assert (row.kind, row.user_id, row.credential) == (kind, boss.user.pk, "session")
     written = json.dumps([[*row.values()] for row in Event.objects.values()], default=str)
     assert [secret for secret in secrets if secret in written] == []
+
+
+# -- at the same moment -----------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_is_shared_with_somebody_in_one_role() -> None:
+    project, eve = project_create(organization=organization_ensure(name="ours"), name="P"), person("eve")
+    for _ in range(5):
+        roles = (Role.USER, Role.VIEWER) * 2
+        at_once(*(partial(share_set, project=project, to=eve, role=role) for role in roles))
+        assert len(shares_of(project)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_links_that_one_person_follows_at_once_the_first_counts() -> None:
+    ours, boss = organization_ensure(name="ours"), person("boss", ours=Role.ADMIN)
+    for number in range(5):
+        eve = person(f"eve{number}")
+        tokens = [
+            invitation_create(organization=ours, role=role, by=boss)[1] for role in (Role.USER, Role.VIEWER)
+        ]
+        given = at_once(*(partial(invitation_accept, token=token, user=eve) for token in tokens))
+        joined = [one for one in given if not isinstance(one, BaseException)]
+        assert [one.role for one in joined] == [eve.memberships.get().role]

@@ -54,7 +54,7 @@ class PreferencesForm(forms.Form):
     )
     projects = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     min_priority = forms.ChoiceField(choices=PRIORITIES, label="How urgent at least")
-    digest_mode = forms.ChoiceField(choices=DIGESTS, label="E-mails and webhooks come")
+    digest_mode = forms.ChoiceField(choices=DIGESTS, label="Messages come")
     quiet_hours_start = forms.CharField(
         required=False, max_length=8, label="Quiet from", widget=forms.TextInput(attrs=CLOCK)
     )

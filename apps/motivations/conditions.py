@@ -204,5 +204,5 @@ def parameters_check(name: str, parameters: Any) -> dict[str, Any]:
     if missing := [key for key in condition.needs if key not in checked]:
         raise BadInput(f"{name} needs the parameter {missing[0]}.")
     if name == "scheduled_interval" and len(checked) != 1:
-        raise BadInput("scheduled_interval needs either minutes or cron.")
+        raise BadInput("A schedule has either minutes or a cron line.")
     return checked

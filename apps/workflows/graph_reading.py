@@ -15,6 +15,16 @@ from apps.workflows.graph import END, Graph
 
 MAX_CHARS = 128 * 1024
 SHOWN = 30  # problems that an error lists
+# What the reader finds, in words for people rather than for its makers.
+SAID = {
+    "extra_forbidden": "is not a field of this place",
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "dict_type": "must be names with values below them",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+}
 
 Path = tuple[str | int, ...]
 
@@ -79,9 +89,7 @@ def graph_read(given: str | Mapping[str, Any]) -> Graph:
 
 def _problem(error: Any, data: dict[str, Any], source: Source) -> Problem:
     path: Path = tuple(part for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "is not a field of this place"
+    message = SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     place, rest = ".".join(map(str, path)), ""
     if path[:1] == ("nodes",) and len(path) > 1:
         # The third part is the kind that the node was read as.

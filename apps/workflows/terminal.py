@@ -180,7 +180,9 @@ def _closed(event: Event, key: str) -> str:
 
 TELLERS: dict[str, Callable[[Event, str], str]] = {
     "weave.phase": lambda event, _: f"── {event.data['phase']}",
-    "requirements.synced": lambda event, _: f"○ {event.data['count']} requirements found in the PRD",
+    "requirements.synced": lambda event, _: (
+        f"○ {_counted(event.data['count'], 'requirement')} found in the PRD"
+    ),
     "bead.created": lambda event, key: f"○ {key} planned: {event.data['title']}",
     "plan.refused": lambda event, _: f"✕ plan sent back: {'; '.join(event.data['problems'][:3])}",
     "plan.held": lambda event, _: f"✔ plan holds: {event.data['stories']} stories",

@@ -30,6 +30,7 @@ from apps.events.bus import Fact, emit_all
 from apps.motivations.models import Motivation
 from apps.motivations.services import motivation_create
 from apps.projects.models import Project
+from apps.projects.services import project_create
 from apps.projects.sharing import share_set
 from apps.providers.models import Budget, Call, Provider
 from apps.providers.services import budget_set, provider_create
@@ -56,6 +57,7 @@ def main() -> None:
     world = busy()
     told(world)
     evil, empty, begun = evil_build(), organization_ensure(name="empty"), bare_build()
+    planned = plan_build()
     names = {
         "ada": user("ada", Role.ADMIN, world.organization),
         "bob": user("bob", Role.USER, world.organization),
@@ -64,11 +66,12 @@ def main() -> None:
         "eve": user("eve", Role.ADMIN, evil),
         "kit": user("kit", Role.ADMIN, begun),
         "root": root(),
+        "pat": user("pat", Role.ADMIN, organization_ensure(name="planned")),
     }
     _, token = invitation_create(
         organization=world.organization, role="user", by=User.objects.get(username="ada"), email=""
     )
-    gates = {"invitation": f"/invitations/{token}/", "bare": bare_pages(begun)}
+    gates = {"invitation": f"/invitations/{token}/", "bare": bare_pages(begun), "planned": [planned]}
     print(json.dumps({"sessions": names, **gates, **addresses(world)}))
 
 
@@ -131,6 +134,7 @@ def told(world: World) -> None:
     ada = User.objects.get(username="ada")
     membership_set(user=ada, organization=world.organization, role=Role.ADMIN)
     bead = {"bead_id": world.beads[0].key, "title": world.beads[0].title}
+    subject = f"bead:{world.beads[0].key}"
     facts: list[tuple[str, dict[str, Any]]] = [
         ("bead.assigned", {**bead, "assigned_to": "ada", "agent": "ada", "priority": 1}),
         ("mention.created", {**bead, "username": "ada", "content": "Is the index what you meant, @ada?"}),
@@ -141,7 +145,7 @@ def told(world: World) -> None:
     for kind, data in facts:
         with transaction.atomic():
             (event,) = emit_all(
-                [Fact(kind, world.organization.pk, world.project.pk, subject="seed", data=data)]
+                [Fact(kind, world.organization.pk, world.project.pk, subject=subject, data=data)]
             )
         notifications_create(event=event)
     mine, now = Notification.objects.filter(user=ada).order_by("pk"), timezone.now()
@@ -220,6 +224,23 @@ def costs(world: World) -> None:
             created_at=now - timedelta(hours=5 * number),
             ended_at=now,
         )
+
+
+def plan_build() -> str:
+    """A project whose plan waits for an approval, in an organization of its own; the address of the plan."""
+    organization = organization_ensure(name="planned")
+    prd = "# Shorten\n\n## Requirements\n\n- It stores links.\n- It lists them.\n- It counts visits.\n"
+    project = project_create(organization=organization, name="Shorten", prd=prd)
+    first, second, _ = project.requirements.order_by("pk")
+    later: dict[str, Any] = {"project": project, "status": "deferred"}
+    store = bead_create(title=TITLES[0], requirements=[first], **later)
+    bead_create(title=TITLES[1], blocked_by=[store], requirements=[second], **later)
+    bead_create(title="Something nobody asked for", blocked_by=[store], **later)
+    options = [{"key": "approve", "label": "Approve"}, {"key": "change", "label": "Send back"}]
+    asked = decision_request(
+        project=project, kind="plan", question="Approve the plan?", options=options, needs_person=True
+    )
+    return f"/decisions/{asked.pk}/"
 
 
 def addresses(world: World) -> dict[str, list[str]]:

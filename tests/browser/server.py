@@ -39,6 +39,7 @@ class Server:
     evil: list[str]
     changed: list[str]
     bare: list[str]
+    planned: list[str]
     invitation: str
     environment: dict[str, str]
     process: subprocess.Popen[bytes] | None = None

@@ -45,3 +45,18 @@ def test_signing_out_needs_a_post_and_ends_at_the_login(client: Client, ann: Use
 def test_the_login_never_leads_to_another_site(client: Client, ann: User) -> None:
     fields = {"username": "ann", "password": "a long password", "next": "https://evil.example/"}
     assert client.post("/login/", fields)["Location"] == "/"
+
+
+def test_a_form_that_is_sent_without_its_token_is_refused_in_words(ann: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ann)
+    answer = client.post("/theme/", {"theme": "dark"})
+    assert answer.status_code == 403
+    assert "This form was open too long" in answer.content.decode()
+
+
+def test_a_page_for_operators_is_refused_in_words(client: Client, ann: User) -> None:
+    client.force_login(ann)
+    answer = client.get("/queues/")
+    assert answer.status_code == 403
+    assert "You may not see this page" in answer.content.decode()

@@ -82,7 +82,7 @@ def fired(client: Client, pk: int) -> str:
 def test_errors_keep_what_was_typed(reader: Client, stranger: Client, world: World) -> None:
     home = f"organization-{world.organization.pk}"
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"condition": "scheduled_interval"}, "needs either minutes or cron"),
+        ({"condition": "scheduled_interval"}, "has either minutes or a cron line"),
         ({"condition": "scheduled_interval", "cron": "at noon"}, "must be five fields"),
         ({"condition": "time_reached", "at": "soon"}, "must be a moment such as"),
         ({"condition": "cost_exceeded", "percent": "900"}, "must be a number from 0 to 100"),

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.dashboard.templatetags.loom import SHAPES, ago, money, shape, share, told
+from apps.dashboard.templatetags.loom import FLOWS, SHAPES, ago, flow, money, shape, share, told
+from apps.engine.flow import FLOWS as KNOWN
 from apps.workflows.terminal import SHAPES as TERMINAL_SHAPES
 
 
@@ -48,3 +49,9 @@ def test_counts_leave_out_what_did_not_happen() -> None:
 def test_pages_and_terminal_know_the_same_six_states() -> None:
     assert set(SHAPES) == set(TERMINAL_SHAPES)
     assert all('role="img"' in shape(state) for state in SHAPES)
+
+
+def test_every_durable_flow_is_told_in_words() -> None:
+    known = {name for name, one in KNOWN.items() if one.function.__module__.startswith("apps.")}
+    assert known <= FLOWS.keys()
+    assert (flow("bead.work"), flow("of a plugin")) == ("Work on a bead", "of a plugin")

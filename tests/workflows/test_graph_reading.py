@@ -310,3 +310,19 @@ def test_of_equal_matches_the_narrower_level_wins_then_the_name() -> None:
     assert workflow_for(bead("bug", ["db"]), {**workflows, "z": Found(both)}).graph.name == "z"
     with pytest.raises(NotFound, match="No workflow is for"):
         workflow_for(bead("chore"), workflows)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("nodes", {}, "nodes: must not be empty"),
+        ("edges", [], "edges: must not be empty"),
+        ("edges", 7, "edges: must be a list"),
+        ("nodes", 7, "nodes: must be names with values below them"),
+    ],
+)
+def test_what_is_missing_is_said_in_words_for_people(field: str, value: Any, said: str) -> None:
+    assert said in problems({**changed(), field: value})
+    without = changed()
+    del without[field]
+    assert f"{field}: is missing" in problems(without)

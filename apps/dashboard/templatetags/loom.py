@@ -49,6 +49,24 @@ AGENT_STATES = {
     "paused": "waiting",
     "stopped": "waiting",
 }
+FLOWS = {
+    "agent.life": "An agent's next work",
+    "bead.escalation": "Question about a bead that is stuck",
+    "bead.work": "Work on a bead",
+    "command.execute": "Command of a person",
+    "decision.answer": "Answer by the decision maker",
+    "decision.deadline": "Deadline of a decision",
+    "language.checks": "Checks an agent asked for",
+    "language.delegate": "Work handed on by an agent",
+    "language.remind": "Reminder of an agent",
+    "pairing.chat": "Answer to a person",
+    "pairing.pair": "Answer to a person, pairing",
+    "prd.weave": "From the PRD to merged software",
+    "provider.heartbeat": "Health of a model",
+    "repository.take-over": "Beginning with a repository",
+    "session.replay": "Session played again",
+    "webhook.github": "News from GitHub",
+}
 RUN_STATES = {
     "ready": "open",
     "running": "working",
@@ -250,6 +268,12 @@ def markdown(text: str) -> SafeString:
 def plain(text: str) -> str:
     """The same as words alone, to be escaped like any other text."""
     return plainly(text)
+
+
+@register.filter
+def flow(name: str) -> str:
+    """What a durable run does, in words; a flow that has none is told by its name."""
+    return FLOWS.get(name, name)
 
 
 @register.filter

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from apps.providers.models import Budget, Call
 from tests.core.processes import ROOT
 from tests.crash.campaign.audit import Findings, audit
 from tests.crash.campaign.model import REVIEW, Journal, files_of, work_turns
-from tests.crash.campaign.watch import Watch
+from tests.crash.campaign.watch import ORPHAN_AFTER, Watch
 from tests.engine.flows import crash
 from tests.workflows.conftest import open_studio, quiet_doorbell
 from tests.workflows.studio import Answer, Studio, replies
@@ -164,6 +167,40 @@ def test_the_watch_times_how_long_a_run_stood_still() -> None:
     (seconds,) = watch.resumed["worker"]
     assert 3.0 <= seconds < 10.0
     assert watch.overdue() == []
+
+
+def test_the_watch_reports_what_outlives_its_worker() -> None:
+    with left_behind() as command:
+        watch = Watch()
+        watch.scan([os.getpid()])
+        watch.died(os.getpid(), time.time())
+        watch.scan([])
+        assert watch.orphans == []  # it has five seconds
+
+        watch.died(os.getpid(), time.time() - 1.0 - ORPHAN_AFTER)
+        scan_now(watch)
+        assert watch.orphans == []  # that was a worker before, of which the pid is used again
+
+        watch = Watch()
+        watch.scan([os.getpid()])
+        with pytest.MonkeyPatch.context() as later:
+            watch.died(os.getpid(), time.time())
+            later.setattr(time, "time", lambda now=time.time: now() + 1.0 + ORPHAN_AFTER)
+            scan_now(watch)
+        assert any(command in orphan for orphan in watch.orphans)
+
+
+@contextlib.contextmanager
+def left_behind() -> Iterator[str]:
+    process = subprocess.Popen(["sleep", "61.5"])
+    yield "sleep 61.5"
+    process.kill()
+    process.wait()
+
+
+def scan_now(watch: Watch) -> None:
+    watch._scan_at = 0.0
+    watch.scan([])
 
 
 def _key() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -49,6 +50,15 @@ class Halted:
     since: float  # wall clock
 
 
+@dataclass(frozen=True)
+class Relative:
+    """A process below a worker."""
+
+    started: str
+    worker: int  # pid
+    seen: float  # wall clock, when it was first seen
+
+
 @dataclass
 class Watch:
     resumed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -56,7 +66,7 @@ class Watch:
     _runs: dict[int, Hold] = field(default_factory=dict)
     _halted: dict[tuple[int, str], Halted] = field(default_factory=dict)
     _silent: dict[str, tuple[float, int]] = field(default_factory=dict)  # attack -> since, newest event then
-    _family: dict[int, tuple[str, int]] = field(default_factory=dict)  # pid -> when it started, its worker
+    _family: dict[int, Relative] = field(default_factory=dict)  # by pid
     _died: dict[int, float] = field(default_factory=dict)
     _scan_at: float = 0.0
 
@@ -115,13 +125,18 @@ class Watch:
         self._scan_at = now + SCAN_EVERY
         for worker in workers:
             for pid in descendants(worker):
-                self._family.setdefault(pid, (_started(pid), worker))
-        for pid, (started, worker) in list(self._family.items()):
-            if not started or _started(pid) != started:
+                self._family.setdefault(pid, Relative(_started(pid), worker, time.time()))
+        for pid, relative in list(self._family.items()):
+            if not relative.started or _started(pid) != relative.started:
                 del self._family[pid]
-            elif time.time() - self._died.get(worker, time.time()) > ORPHAN_AFTER:
+            elif self._has_outlived(relative):
                 self.orphans.append(_command(pid))
                 del self._family[pid]
+
+    def _has_outlived(self, relative: Relative) -> bool:
+        """A worker may have the pid of one that died before: its processes are seen after that death."""
+        died = self._died.get(relative.worker, math.inf)
+        return relative.seen <= died < time.time() - ORPHAN_AFTER
 
 
 def _pid(owner: str) -> int:

@@ -13,18 +13,29 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 
 from apps.accounts.key_services import KEY_MARK, key_digest, key_prefix, key_used
+from apps.accounts.login_services import browser_sessions
 from apps.accounts.models import ApiKey, Login, Organization, User
-from apps.accounts.tokens import ACCESS, STREAM, STREAM_SECONDS, BadToken, token_read, token_sign
+from apps.accounts.tokens import (
+    ACCESS,
+    STREAM,
+    STREAM_SECONDS,
+    BadToken,
+    sealed,
+    token_read,
+    token_sign,
+    unsealed,
+)
 from apps.core import http
 from apps.core.origin import address_of
 from apps.core.tenancy import Access, access_of
 
-LOGIN, KEY = "login:", "key:"
+LOGIN, KEY, SESSION = "login:", "key:", "session:"
 USED_EVERY = timedelta(minutes=1)  # how exact an API key's `last_used_at` is
 
 
@@ -88,17 +99,37 @@ def person_renew(person: User) -> User | None:
             Login.objects.valid().select_related("user").filter(pk=access.credential[len(LOGIN) :]).first()
         )
         found = login.user if login is not None else None
+    elif _session_ended(access):
+        found = None
     else:
         # A session ends with the password it began with.
         found = User.objects.filter(pk=person.pk, is_active=True, password=person.password).first()
     return _narrow(found, access) if found is not None else None
 
 
-def stream_token(person: User) -> str:
-    """Opens a stream in the person's name within STREAM_SECONDS, as EventSource sends no headers."""
+def _session_ended(access: Access) -> bool:
+    if not access.credential.startswith(SESSION):
+        return False
+    key = unsealed(access.credential.removeprefix(SESSION))
+    return not browser_sessions().filter(session_key=key, expire_date__gt=timezone.now()).exists()
+
+
+def stream_token(person: User, *, session_key: str = "") -> str:
+    """Opens a stream in the person's name within STREAM_SECONDS, as EventSource sends no headers.
+
+    Of a browser's session, which is named here but cannot be read out, the stream ends with that session.
+    """
     access = access_of(person)
+    if session_key and not access.credential:
+        access = replace(access, credential=f"{SESSION}{sealed(session_key)}")
     scopes = sorted(access.scopes) if access.scopes is not None else None
-    return token_sign(STREAM, STREAM_SECONDS, user_id=person.pk, access={**asdict(access), "scopes": scopes})
+    return token_sign(
+        STREAM,
+        STREAM_SECONDS,
+        user_id=person.pk,
+        password=_fingerprint(person),
+        access={**asdict(access), "scopes": scopes},
+    )
 
 
 def stream_person(token: str) -> User | None:
@@ -111,7 +142,15 @@ def stream_person(token: str) -> User | None:
     listed = given.pop("scopes")
     scopes = frozenset(listed) if listed is not None else None
     person = User.objects.filter(pk=claims["user_id"]).first()
-    return person_renew(_narrow(person, Access(**given, scopes=scopes))) if person is not None else None
+    if person is None or not hmac.compare_digest(str(claims.get("password")), _fingerprint(person)):
+        return (
+            None  # the password was changed meanwhile, and with it whoever asked for the token was sent off
+        )
+    return person_renew(_narrow(person, Access(**given, scopes=scopes)))
+
+
+def _fingerprint(person: User) -> str:
+    return salted_hmac("loom.accounts.stream", person.password, algorithm="sha256").hexdigest()
 
 
 def _token_owner(token: str) -> User:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import jwt
+from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.utils import timezone
 
@@ -43,6 +45,24 @@ def token_read(token: str, use: str) -> dict[str, Any]:
     if claims.get("use") != use:
         raise BadToken("The token is for something else.")
     return claims
+
+
+def sealed(text: str) -> str:
+    """The text as nobody can read it but `unsealed`: what is in a token is signed, and no secret."""
+    return _cipher(settings.SECRET_KEY).encrypt(text.encode()).decode()
+
+
+def unsealed(text: str) -> str:
+    """What was `sealed`; empty if it was not, or under another key."""
+    try:
+        return _cipher(settings.SECRET_KEY).decrypt(text.encode()).decode()
+    except InvalidToken:
+        return ""
+
+
+@cache
+def _cipher(secret: str) -> Fernet:
+    return Fernet(urlsafe_b64encode(_key(secret)))
 
 
 @cache

@@ -68,6 +68,8 @@ def words(asked: Asked, *names: str) -> list[str]:
     found = [word for word in found if word]
     if len(found) > MAX_WORDS:
         raise BadInput(f"{names[0]} may name {MAX_WORDS} at most.", details={"field": names[0]})
+    if any("\0" in word for word in found):  # which no database looks for
+        raise BadInput(f"{names[0]} holds what is no text.", details={"field": names[0]})
     return found
 
 

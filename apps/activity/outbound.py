@@ -15,6 +15,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 SECONDS = 10.0
+# Their last 32 bits are an address of IPv4: NAT64, SIIT, and the oldest form.
+TRANSLATED = [ipaddress.ip_network(one) for one in ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")]
+# Networks of a site that Python takes for the world's.
+INNER = [ipaddress.ip_network(one) for one in ("64:ff9b:1::/48", "fec0::/10", "192.0.0.0/24")]
 
 
 class Undeliverable(Exception):
@@ -69,11 +73,10 @@ def _address(host: str, port: int) -> str:
 def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or [None, None])[1]
-        ip = inner or ip
-        if int(ip) >> 32 == 0x64_FF9B << 64:  # NAT64
+        ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or [None, None])[1] or ip
+        if any(ip in network for network in TRANSLATED):
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in INNER)
 
 
 class _Pinned(http.client.HTTPConnection):

@@ -23,8 +23,9 @@ from django.utils.datastructures import MultiValueDict
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
+from apps.accounts.middleware import OrganizationMiddleware
 from apps.accounts.permissions import READ
-from apps.activity.guard import Pass, guard
+from apps.activity.guard import Pass, guard, passes_renew
 from apps.activity.interests import EventInterest, kinds, numbers
 from apps.activity.sight import Sight, sight_of
 from apps.activity.sse import MAX_REPLAY
@@ -64,7 +65,7 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if found is None:
             await self.close(code=REFUSED)
             return
-        self._pass, self._sight = found
+        self._pass = found
         await self.accept()
         await self._say({"kind": "connected", "message": "Connected to event stream"})
 
@@ -91,8 +92,14 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         asked = MultiValueDict({name: _texts(message, name) for name in ("type", "project_id", "project")})
         given = message.get("last_event_id")
         since = Position.parse(str(given)) if given not in (None, "") else None
-        interest = EventInterest(self._sight, kinds(asked, "type"), numbers(asked, "project_id", "project"))
+        wanted = kinds(asked, "type"), numbers(asked, "project_id", "project")
         await self._unsubscribe()
+        # Who was let in long ago and listened to nothing since was not looked at either.
+        sight = (await in_thread(passes_renew, {self._pass}))[self._pass]
+        if sight is None:
+            await self.close(code=ENDED)
+            return
+        interest = EventInterest(sight, *wanted)
         self._work = asyncio.create_task(self._run(interest, since))
 
     async def _unsubscribe(self) -> None:
@@ -113,18 +120,20 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(code=ENDED)
 
     async def _tell_all(self, interest: EventInterest, since: Position | None) -> None:
-        with SOCKETS.reader(interest) as reader:
+        with (
+            SOCKETS.reader(interest) as reader,
+            guard().watch(self._pass, lambda sight: self._see(reader, sight)),
+        ):
             here = reader.sent = await SOCKETS.ready()
             await self._say({"kind": "subscribed", "id": str(since or here)})
             if since is not None:
                 await self._catch_up(interest, since, here)
-            with guard().watch(self._pass, lambda sight: self._see(reader, sight)):
-                while not reader.is_closed:
-                    data = await reader.get()
-                    if reader.lost is not None:
-                        await self._resync(reader.lost, SOCKETS.position)
-                        reader.found_again(SOCKETS.position)
-                    await self._lines(data)
+            while not reader.is_closed:
+                data = await reader.get()
+                if reader.lost is not None:
+                    await self._resync(reader.lost, SOCKETS.position)
+                    reader.found_again(SOCKETS.position)
+                await self._lines(data)
 
     async def _catch_up(self, interest: EventInterest, since: Position, here: Position) -> None:
         missed = await SOCKETS.replay(interest, since, here, limit=MAX_REPLAY)
@@ -148,12 +157,11 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if sight is None:
             reader.close()
             return
-        self._sight = sight
         if isinstance(interest := reader.interest, EventInterest) and interest.sight != sight:
             SOCKETS.change(reader, interest.seeing(sight))
 
 
-def _let_in(scope: Mapping[str, Any]) -> tuple[Pass, Sight] | None:
+def _let_in(scope: Mapping[str, Any]) -> Pass | None:
     """Whoever the API would let in by the same headers, cookies or token."""
     request = HttpRequest()
     request.method = "GET"
@@ -164,7 +172,7 @@ def _let_in(scope: Mapping[str, Any]) -> tuple[Pass, Sight] | None:
     request.META["REMOTE_ADDR"] = (scope.get("client") or ("",))[0]
     request.GET = QueryDict(scope.get("query_string", b""))
     request.COOKIES = parse_cookie(request.META.get("HTTP_COOKIE", ""))
-    for middleware in (SessionMiddleware, AuthenticationMiddleware):
+    for middleware in (SessionMiddleware, AuthenticationMiddleware, OrganizationMiddleware):
         middleware(_no_answer).process_request(request)
     asked = Request(request, authenticators=StreamView().get_authenticators())
     try:
@@ -172,7 +180,7 @@ def _let_in(scope: Mapping[str, Any]) -> tuple[Pass, Sight] | None:
         sight = sight_of(person, PERMISSION)
     except (APIException, LoomError):
         return None
-    return (Pass.of(asked, PERMISSION), sight) if sight is not None else None
+    return Pass.of(asked, PERMISSION) if sight is not None else None
 
 
 def _no_answer(request: HttpRequest) -> HttpResponseBase:

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -36,10 +37,13 @@ SHARED_PARAMETERS = [
 
 
 class StreamTokenAuthentication(BaseAuthentication):
-    """`?token=`, from POST /auth/stream-token: a browser's EventSource sends no headers."""
+    """`?token=`, from POST /auth/stream-token: a browser's EventSource sends no headers.
+
+    It stands in addresses, which are kept here and there; so it lets nobody do more than read.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, str] | None:
-        given = request.query_params.get(TOKEN, "")
+        given = request.query_params.get(TOKEN, "") if request.method in SAFE_METHODS else ""
         person = stream_person(given) if given else None
         if given and person is None:
             raise AuthenticationFailed("The stream token is not valid any more. Get a new one.")
@@ -63,7 +67,8 @@ class StreamTokenView(APIView):
     def post(self, request: Request) -> Response:
         """Good for `expires_in` seconds; a stream that is open by then goes on."""
         person: Any = request.user
-        body = {"token": stream_token(person), "expires_in": STREAM_SECONDS}
+        session_key = getattr(getattr(request, "session", None), "session_key", None) or ""
+        body = {"token": stream_token(person, session_key=session_key), "expires_in": STREAM_SECONDS}
         return Response(body, status=201, headers={"Cache-Control": "no-store"})
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from apps.activity.models import Delivery, LogEntry, Notification, NotificationPreferences
+from apps.core.http import json_bytes
 from apps.events.models import Event
 
 SOURCES: Final = {
@@ -44,8 +45,11 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def dumped(body: Any) -> bytes:
-    """JSON on one line."""
-    return orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
+    """JSON on one line, of whatever the database keeps: one odd fact must not end everybody's stream."""
+    try:
+        return orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # numbers of more than 64 bits, or nested deeper than it goes
+        return json_bytes(body)
 
 
 def notification_body(row: Notification) -> dict[str, Any]:

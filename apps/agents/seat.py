@@ -78,6 +78,9 @@ class Seat:
                 owner_uid=self.sandbox().uid,
                 base=self.session.base_commit,
             )
+            if self._workspace.head != self.head:
+                # A person took changes back meanwhile, or the session went on at another worker's.
+                self._workspace.restore(self.head)
         return self._workspace
 
     def is_handed_over(self) -> bool:

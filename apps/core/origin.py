@@ -40,11 +40,16 @@ class Origin:
         is_known = user is not None and user.is_authenticated
         return {
             "user_id": user.pk if is_known else None,
-            "credential": (access_of(user).credential or SESSION) if is_known else "",
+            "credential": _named(access_of(user).credential) if is_known else "",
             "address": self.address,
             "user_agent": self.user_agent,
             "request_id": self.request_id,
         }
+
+
+def _named(credential: str) -> str:
+    """As events name it: a session has no name that is told."""
+    return SESSION if credential.partition(":")[0] in {"", SESSION} else credential
 
 
 _current: ContextVar[Origin | None] = ContextVar("origin", default=None)

@@ -8,13 +8,14 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import TenantViewSet
-from apps.accounts.permissions import permission_require
+from apps.accounts.permissions import READ, permission_holds, permission_of, permission_require
+from apps.activity.guard import Pass
 from apps.activity.streams_api import AnyAccept, StreamTokenAuthentication
 from apps.agents.models import Agent, Session
 from apps.beads.models import Bead
@@ -25,7 +26,13 @@ from apps.core.api_pages import Envelope
 from apps.core.errors import BadInput, NotFound
 from apps.core.streaming import EVENT_STREAM, HEADERS, stream_open
 from apps.pairing.claims import conversation_claim
-from apps.pairing.conversations import conversation_body, newest_turns
+from apps.pairing.conversations import (
+    MOST_TURNS,
+    TURNS,
+    conversation_body,
+    conversation_page,
+    newest_turns,
+)
 from apps.pairing.models import Exchange
 from apps.pairing.rejecting import change_reject
 from apps.pairing.services import (
@@ -114,6 +121,9 @@ class AboutBody(serializers.Serializer[Any]):
     agent_name = serializers.CharField()
     turn_count = serializers.IntegerField()
     cost_microusd = serializers.IntegerField()
+    older = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Give it as `before` for earlier turns; not in lists."
+    )
 
 
 class EntityBody(serializers.Serializer[Any]):
@@ -164,9 +174,17 @@ def streamed(request: Request, exchange: Exchange, hello: dict[str, Any], *, sto
     response = HttpResponse(content_type=EVENT_STREAM, headers=HEADERS)
     given = request.headers.get("Last-Event-ID", "") or request.query_params.get("last_event_id", "")
     after = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
-    if not stream_open(request, AnswerStream(exchange, hello, after=after, stops=stops)):
+    if not stream_open(request, AnswerStream(exchange, hello, _pass(request), after=after, stops=stops)):
         response.content = all_at_once(exchange, hello, after)
     return response
+
+
+def _pass(request: Request) -> Pass:
+    """Who reads goes on reading as long as they may; a key that may only ask, as long as it may ask."""
+    view = request.parser_context["view"]
+    reading = f"{view.resource}:{READ}"
+    permission = reading if permission_holds(request.user, reading) else permission_of(view, request.method)
+    return Pass.of(request, permission)
 
 
 class PairViewSet(TenantViewSet):
@@ -282,6 +300,12 @@ class PairViewSet(TenantViewSet):
         )
 
 
+ASKED_TURNS = [
+    OpenApiParameter("limit", int, description=f"Turns: {TURNS}, at most {MOST_TURNS}."),
+    OpenApiParameter("before", int, description="Only turns with smaller numbers."),
+]
+
+
 class ConversationPages(Envelope):
     name, default_limit, tells_place = "conversations", 50, True
 
@@ -332,17 +356,24 @@ class ConversationViewSet(TenantViewSet):
         answer.data = {"project_id": str(project_id), **answer.data}
         return answer
 
+    @extend_schema(parameters=ASKED_TURNS)
     def retrieve(self, request: Request, pk: int) -> Response:
-        session = self.get_object()
-        return Response(conversation_body(session, session.turns.order_by("number")))
+        """Its newest `limit` turns; `before` (what `older` said) for those before."""
+        return Response(self._page(self.get_object()))
 
+    def _page(self, session: Session) -> dict[str, Any]:
+        limit = query_number(self.request, "limit", default=TURNS, least=1) or TURNS
+        before = query_number(self.request, "before", least=1)
+        return conversation_page(session, limit=min(limit, MOST_TURNS), before=before)
+
+    @extend_schema(parameters=ASKED_TURNS)
     def of_bead(self, request: Request, key: str) -> Response:
         """The newest conversation about a bead."""
         rows = self.filter_queryset(self.get_queryset()).filter(bead__key__iexact=key)
         session = rows.order_by("-id").first()
         if session is None:
             raise NotFound(f"There is no conversation about {key[:60]!r}.")
-        return Response(conversation_body(session, session.turns.order_by("number")))
+        return Response(self._page(session))
 
     def destroy(self, request: Request, pk: int) -> Response:
         """Delete a talk with a person; the records of agents' work stay."""

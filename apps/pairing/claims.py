@@ -32,6 +32,8 @@ def conversation_claim(*, session: Session, summary: str, actor: str) -> Claim:
         held = Session.objects.select_for_update(no_key=True, of=("self",))
         session = held.select_related("project", "agent").get(pk=session.pk)
         _check(session, bead)
+        if session.head_commit != commit:
+            raise Conflict("What it holds was changed at this moment.", hint="Look at it, and try again.")
         session_end(session=session, reason=HANDED_ON, detail=f"Claimed by {actor}.")
         return work_claim(
             bead=bead,

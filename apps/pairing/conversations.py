@@ -12,13 +12,28 @@ from django.db.models import F
 from apps.agents.models import Session, Turn
 from apps.pairing.services import LASTS
 
+TURNS, MOST_TURNS = 200, 1_000  # that one look at a conversation shows
 LISTED, LISTED_CHARS = 20, 2_000  # of each conversation in a list: its newest messages, cut
 SHOWN_CHARS = 100_000
 
 
-def conversation_body(session: Session, turns: Iterable[Turn], *, whole: bool = True) -> dict[str, Any]:
+def conversation_page(session: Session, *, limit: int = TURNS, before: int | None = None) -> dict[str, Any]:
+    """A conversation with its newest turns (of those with numbers below `before`), its first words with the
+    first. `older` in `metadata` is what to give as `before` to see those that came earlier.
+    """
+    rows = session.turns.filter(number__lt=before) if before is not None else session.turns.all()
+    turns = list(rows.order_by("-number")[: limit + 1])
+    older = turns[limit - 1].number if len(turns) > limit else None
+    body = conversation_body(session, turns[:limit][::-1], begins=older is None)
+    body["metadata"]["older"] = older
+    return body
+
+
+def conversation_body(
+    session: Session, turns: Iterable[Turn], *, begins: bool = True, whole: bool = True
+) -> dict[str, Any]:
     """The original's ConversationContext; `metadata` says what it is about and how it ended."""
-    messages = list(_messages(session, turns))
+    messages = list(_messages(session, turns, begins))
     if not whole:
         messages = [
             {**message, "content": message["content"][:LISTED_CHARS]} for message in messages[-LISTED:]
@@ -54,8 +69,8 @@ def newest_turns(sessions: Iterable[Session]) -> defaultdict[int, list[Turn]]:
     return found
 
 
-def _messages(session: Session, turns: Iterable[Turn]) -> Iterator[dict[str, Any]]:
-    for message in session.opening:
+def _messages(session: Session, turns: Iterable[Turn], begins: bool) -> Iterator[dict[str, Any]]:
+    for message in session.opening if begins else ():
         yield _message(message["role"], str(message.get("content", "")), session.created_at)
     for turn in turns:
         yield _message("assistant", _said(turn), turn.created_at, turn.completion_tokens)

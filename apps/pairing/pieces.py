@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import orjson
 from django.db import transaction
 from django.db.models import F
 
 from apps.core.commit import after_commit
+from apps.core.http import json_bytes
 from apps.core.masking import masker, scope_of
 from apps.core.pubsub import publish
 from apps.engine.lending import lend
@@ -45,7 +45,7 @@ def piece_add(*, exchange_id: int, kind: str, data: dict[str, Any]) -> bool:
 def _keep(exchange_id: int, kind: str, data: dict[str, Any]) -> None:
     seq = Exchange.objects.values_list("pieces_count", flat=True).get(pk=exchange_id)
     Piece.objects.create(exchange_id=exchange_id, seq=seq, kind=kind, data=data)
-    said = orjson.dumps({"seq": seq, "kind": kind, "data": data})
+    said = json_bytes({"seq": seq, "kind": kind, "data": data})
     after_commit(publish, channel_of(exchange_id), said)
 
 

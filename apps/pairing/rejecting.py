@@ -12,11 +12,8 @@ from apps.agents.git import Git
 from apps.agents.hub import Hub
 from apps.agents.models import Session
 from apps.agents.objects import Entry
-from apps.agents.places import hub_path, session_ref, worktree_path
-from apps.agents.sandbox import Sandbox
-from apps.agents.secrets import project_masker
+from apps.agents.places import hub_path, session_ref
 from apps.agents.services import session_say
-from apps.agents.workspace import Workspace
 from apps.core.errors import Conflict, NotFound
 from apps.engine.models import Run
 from apps.pairing.models import Exchange
@@ -25,14 +22,12 @@ from apps.pairing.services import conversation_tell
 TOLD = 20  # paths that the agent is named
 
 
-@transaction.atomic
 def change_reject(*, session: Session, paths: Collection[str] = (), actor: str) -> list[str]:
     """Bring files of the conversation's worktree back to where it began; without `paths`, all. Uses git.
 
     The agent is told, so that it does not go on with what is gone. Its commits stay in the ref's history.
     """
-    held = Session.objects.select_for_update(no_key=True, of=("self",)).select_related("project")
-    session = held.get(pk=session.pk)
+    session = Session.objects.select_related("project").get(pk=session.pk)
     _check(session)
     hub = Hub(hub_path(session.project_id))
     changed = [path for _, path in hub.changed(session.base_commit, session.head_commit)]
@@ -44,12 +39,24 @@ def change_reject(*, session: Session, paths: Collection[str] = (), actor: str) 
     commit = hub.commit_tree(
         _tree_without(hub, session, rejected), [session.head_commit], f"Rejected by {actor}"
     )
-    _lay_out(hub, session, commit)
-    Session.objects.filter(pk=session.pk).update(head_commit=commit)
-    hub.set_ref(session_ref(session.pk), commit)
-    session_say(session_id=session.pk, text=_words(rejected, actor))
-    conversation_tell(session, "conversation.rejected", actor, paths=rejected[:TOLD])
+    hub.set_ref(session_ref(session.pk), commit)  # first: what no ref holds may be cleaned away
+    _note(session, commit, rejected, actor)
     return rejected
+
+
+@transaction.atomic
+def _note(session: Session, commit: str, rejected: Sequence[str], actor: str) -> None:
+    """Make it the session's head, with whose files the agent's next action begins; Conflict if it was asked
+    for something meanwhile.
+    """
+    held = Session.objects.select_for_update(no_key=True, of=("self",)).select_related("project")
+    now = held.get(pk=session.pk)
+    _check(now)
+    if now.head_commit != session.head_commit:
+        raise Conflict("The agent changed something at this moment.", hint="Look at it, and try again.")
+    Session.objects.filter(pk=session.pk).update(head_commit=commit)
+    session_say(session_id=session.pk, text=_words(rejected, actor))
+    conversation_tell(now, "conversation.rejected", actor, paths=rejected[:TOLD])
 
 
 def _check(session: Session) -> None:
@@ -77,14 +84,6 @@ def _tree_without(hub: Hub, session: Session, paths: Sequence[str]) -> str:
 def _index_row(path: str, entry: Entry | None) -> bytes:
     mode, blob = (entry.mode, entry.blob) if entry else ("0", "0" * 40)
     return f"{mode} {blob}\t".encode() + path.encode("utf-8", "surrogateescape") + b"\0"
-
-
-def _lay_out(hub: Hub, session: Session, commit: str) -> None:
-    """Bring the worktree there too, if there is one: the agent's next action finds it so."""
-    root = worktree_path(session.pk)
-    if root.is_dir():
-        uid = Sandbox(session=session.pk, mask=project_masker(session.project_id)).uid
-        Workspace.open(hub, root, session.head_commit, owner_uid=uid).restore(commit)
 
 
 def _words(paths: Sequence[str], actor: str) -> str:

@@ -14,7 +14,10 @@ import orjson
 from django.conf import settings
 from django.utils import timezone
 
+from apps.activity.guard import Pass, guard
+from apps.activity.sight import Sight
 from apps.core.bodies import Receive
+from apps.core.http import json_bytes
 from apps.core.pubsub import Subscription, subscribe
 from apps.events.feed import in_thread
 from apps.pairing.models import Exchange, Piece
@@ -32,7 +35,7 @@ _ending: set[asyncio.Task[None]] = set()
 
 def frame(kind: str, data: dict[str, Any], number: int | None = None) -> bytes:
     place = b"id: %d\n" % number if number is not None else b""
-    return place + b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(data))
+    return place + b"event: %s\ndata: %s\n\n" % (kind.encode(), json_bytes(data))
 
 
 def chunk_body(exchange_id: int, model: str, created: int, data: dict[str, Any]) -> dict[str, Any]:
@@ -86,17 +89,24 @@ class AnswerStream:
     """The body of one reader's stream. A reader who leaves stops the answer, unless somebody else listens."""
 
     def __init__(
-        self, exchange: Exchange, hello: dict[str, Any], *, after: int = 0, stops: bool = True
+        self, exchange: Exchange, hello: dict[str, Any], given: Pass, *, after: int = 0, stops: bool = True
     ) -> None:
         self._told = Told(exchange.pk, int(exchange.created_at.timestamp()), exchange.model, after)
-        self._hello, self._stops = hello, stops
+        self._hello, self._pass, self._stops = hello, given, stops
+        self._place = (exchange.organization_id, exchange.project_id)
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         talk = asyncio.create_task(self._talk(send))
         gone = asyncio.create_task(_gone(receive))
+
+        def see(sight: Sight | None) -> None:
+            if sight is None or not sight.allows(*self._place):
+                talk.cancel()
+
         try:
-            await asyncio.wait({talk, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if talk.done():
+            with guard().watch(self._pass, see):
+                await asyncio.wait({talk, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if talk.done() and not talk.cancelled():
                 talk.result()
         finally:
             talk.cancel()

@@ -149,6 +149,7 @@ def test_webhooks_reach_no_private_address(world: World, ann: User, hook: str, s
     assert Hook.heard == []
     private = (
         "127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "0.0.0.0",
+        "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "192.0.0.8",
         "64:ff9b::7f00:1", "100.64.0.1", "224.0.0.1", "fd00::1",
     )  # fmt: skip
     assert not any(is_public(address) for address in private)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from apps.accounts.models import Organization, Role, User
-from apps.accounts.services import membership_set, organization_ensure
+from apps.accounts.services import membership_remove, membership_set, organization_ensure
 from apps.activity import guard, sockets
 from apps.events import feed
 from apps.events.bus import emit
@@ -143,6 +144,38 @@ def test_it_ends_when_access_does(
             said(socket)
     assert ended.value.rcvd is not None
     assert ended.value.rcvd.code == sockets.ENDED
+
+
+def test_who_lost_access_before_they_subscribed_is_told_nothing(
+    site: Site, ours: Organization, ann: User
+) -> None:
+    with talking(site, ann) as socket:
+        said(socket)
+        membership_remove(membership=ann.memberships.get())
+        tell(ours)
+        socket.send(json.dumps({"action": "subscribe", "last_event_id": "0"}))
+        with pytest.raises(ConnectionClosed) as ended:
+            said(socket)
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == sockets.ENDED
+
+
+def test_a_browser_that_looks_at_one_organization_hears_of_that_one(
+    site: Site, ours: Organization, ann: User
+) -> None:
+    theirs = organization_ensure(name="theirs")
+    membership_set(user=ann, organization=theirs, role=Role.VIEWER)
+    browser = Client()
+    browser.force_login(ann)
+    session = browser.session
+    session["organization"] = ours.pk
+    session.save()
+    with talking(site, Cookie=f"sessionid={session.session_key}") as socket:
+        said(socket)
+        ask(socket, action="subscribe", type="test.*")
+        tell(theirs)
+        mine = tell(ours)
+        assert said(socket)["event"]["id"] == str(mine.pk)
 
 
 def test_strangers_and_pages_of_other_sites_are_refused(site: Site, ann: User) -> None:

@@ -15,6 +15,7 @@ from django.contrib.sessions.models import Session
 from django.db import connections, transaction
 from django.test import Client
 
+from apps.accounts.authentication import stream_token
 from apps.accounts.models import Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
 from apps.activity import guard, sse
@@ -283,3 +284,46 @@ def test_a_short_lived_token_opens_a_stream_without_headers(
     with httpx.Client(trust_env=False) as client:
         assert client.get(f"{house.events}?token={answer.json()['token']}").status_code == 401
         assert client.get(f"{house.events}?token=nonsense").status_code == 401
+
+
+@pytest.mark.parametrize("end", ["logout", "password"])
+def test_a_stream_token_is_as_good_as_the_session_it_comes_from(
+    house: House, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a copy of it is sent off with everybody else, before it was used and after."""
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.1)
+    browser = Client()
+    browser.force_login(house.ann)
+    token = browser.post("/api/v1/auth/stream-token").json()["token"]
+    with Listener(f"{house.events}?type=test.*&token={token}") as ann:
+        ann.told("connected")
+        if end == "logout":
+            browser.logout()
+        else:
+            house.ann.set_password("another horse battery")
+            house.ann.save()
+        assert ann.ends()
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(f"{house.events}?token={token}").status_code == 401
+
+
+def test_a_stream_token_changes_nothing(house: House) -> None:
+    token = stream_token(house.ann)
+    with httpx.Client(trust_env=False) as client:
+        for at in ("pair", "pair/1/stop"):
+            assert client.post(f"{house.site.url}/api/v1/{at}?token={token}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "asked", ["events/stream?type=%00", "activity-feed/stream?resource_type=a%00", "logs/stream?source=%00"]
+)
+def test_nonsense_in_the_query_is_refused(house: House, asked: str) -> None:
+    with httpx.Client(trust_env=False, cookies=cookies(house.ann)) as client:
+        assert client.get(f"{house.site.url}/api/v1/{asked}").status_code == 400
+
+
+def test_a_fact_with_an_odd_number_is_told_like_any_other(house: House) -> None:
+    with house.listen() as ann:
+        ann.told("connected")
+        tell(house.ours, number=10**30)
+        assert ann.told("test.a")[0]["data"]["number"] == 10**30

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Membership, User
 from apps.accounts.services import organization_ensure
+from apps.activity import guard
 from apps.agents.acting import Acting
+from apps.agents.hub import Hub
 from apps.agents.models import Agent, Claim, Session
 from apps.beads.models import Bead
 from apps.engine import runner
@@ -88,6 +92,57 @@ def test_what_was_made_is_claimed_verified_reviewed_and_merged(room: Room, ann: 
     assert (claim.summary, claim.evidence.filter(passed=True).count()) == ("sub()", 2)
     assert ann.post(f"pair/{session_id}/claim", json={}).status_code == 409
     assert pair(ann, room, "More?")[0][2]["session_id"] != session_id
+
+
+def test_what_a_person_rejects_is_gone_for_the_agent_too(
+    room: Room, ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Answer] = [
+        [write("calc/__init__.py", SUBTRACT)], "Done.",
+        [("read_file", {"path": "calc/__init__.py"})], "I see.",
+    ]  # fmt: skip
+    room.says = lambda messages: answers.pop(0)
+    session_id = pair(ann, room, "Add sub().")[0][2]["session_id"]
+    written = Session.objects.get(pk=session_id).head_commit
+    commit_tree, meanwhile = Hub.commit_tree, [written[::-1]]
+    was_inside: list[bool] = []
+
+    def watched(hub: Hub, *given: Any) -> str:
+        was_inside.append(connection.in_atomic_block)
+        if meanwhile:
+            Session.objects.filter(pk=session_id).update(head_commit=meanwhile.pop())
+        return commit_tree(hub, *given)
+
+    monkeypatch.setattr(Hub, "commit_tree", watched)
+    reject = f"pair/{session_id}/reject"
+    assert ann.post(reject, json={"paths": ["elsewhere.py"]}).status_code == 404
+    assert ann.post(reject, json={}).status_code == 409, "it was changed at this moment"
+    Session.objects.filter(pk=session_id).update(head_commit=written)
+    assert ann.post(reject, json={}).json()["rejected"] == ["calc/__init__.py"]
+    assert was_inside == [False, False], "git runs, and a transaction waits for it"
+    events = pair(ann, room, "Look again.")
+    (read,) = next(data["results"] for kind, _, data in events if kind == "actions")
+    assert read["ok"]
+    assert "def sub" not in read["text"]
+    assert "rejected what you changed" in str(room.asked[-1])
+
+
+def test_a_long_conversation_is_read_in_parts(room: Room, ann: httpx.Client) -> None:
+    session_id = [pair(ann, room, f"message {number}")[0][2]["session_id"] for number in range(4)][-1]
+    address, before, said = f"conversations/{session_id}?limit=3", None, list[str]()
+    while True:
+        body = ann.get(address + (f"&before={before}" if before else "")).json()
+        said = [message["content"] for message in body["messages"]] + said
+        before = body["metadata"]["older"]
+        if before is None:
+            break
+    whole = ann.get(f"conversations/{session_id}").json()
+    assert said == [message["content"] for message in whole["messages"]]
+    assert whole["metadata"]["older"] is None
+    assert whole["metadata"]["turn_count"] == 4
+    assert ann.get(f"beads/{room.bead.key}/conversation?limit=1").json()["metadata"]["older"] == 4
+    for wrong in ("limit=0", "limit=x", "before=0"):
+        assert ann.get(f"conversations/{session_id}?{wrong}").status_code == 400
 
 
 def test_the_agent_may_do_what_the_person_may_and_no_more(room: Room, ann: httpx.Client) -> None:
@@ -204,6 +259,21 @@ def test_a_bead_that_a_person_pairs_on_is_not_given_to_anybody_else(room: Room, 
     Session.objects.filter(kind="pair").update(updated_at=timezone.now() - timedelta(hours=2))
     assert dispatch(room.studio.project.pk) == 1
     assert Bead.objects.get(pk=room.bead.pk).status == "in_progress"
+
+
+def test_who_loses_access_hears_no_more_of_the_answer(
+    room: Room, ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.1)
+    room.says = lambda messages: LONG
+    room.studio.server.switches.chunk_delay = 0.1
+    with talking(ann, "POST", "pair", json=room.body()) as events:
+        next(events)
+        next(events)
+        Membership.objects.filter(user__username="ann").delete()
+        heard = list(events)
+    assert "done" not in [kind for kind, _, _ in heard]
+    until(lambda: newest().status in {"stopped", "failed"}, "the stop")
 
 
 def test_who_leaves_stops_the_answer_unless_they_come_back(room: Room, ann: httpx.Client) -> None:

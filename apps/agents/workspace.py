@@ -56,6 +56,7 @@ class Workspace:
         Raises Conflict if something else is at `root`.
         """
         workspace = cls(hub, Path(root).absolute(), base or commit, commit, owner_uid)
+        hub.keep_attributes()
         with disk(workspace.root):
             if known := workspace._load():
                 workspace.head, workspace.base = known["head"], base or known["base"]

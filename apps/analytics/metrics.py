@@ -101,7 +101,8 @@ def _lines(now: datetime) -> Iterator[str]:
     yield from metric("loom_dispatch_active", GAUGE, "1: ready work is taken up.", [({}, active)])
     for one in STATUSES:
         found: list[Sample] = [({"status": of}, number) for of, number in sorted(one.counts().items())]
-        yield from metric(one.metric, GAUGE, f"{one.words} By status.", found)
+        of = "By status; what has ended, as of the last minute." if one.ended else "By status."
+        yield from metric(one.metric, GAUGE, f"{one.words} {of}", found)
     yield from _waiting(now)
     yield from _models()
     yield from _budgets()

@@ -17,8 +17,8 @@ from apps.dashboard.forms import BeadForm, faults
 from apps.dashboard.pages import act, found, may_in, page, project_found, require_in, show, with_undo
 from apps.dashboard.queries_board import Filters
 from apps.dashboard.queries_weave import weave_of
-from apps.decisions.models import Decision
 from apps.projects.models import Project
+from apps.workflows.planning import is_being_planned
 
 PROOFS = 12
 BULK = 200
@@ -126,10 +126,11 @@ def bead_add(request: HttpRequest, *, project_id: int) -> str:
     form = BeadForm(request.POST, project=shown)
     if not form.is_valid():
         raise BadInput(faults(form))
-    # A plan that waits for approval grows by a story that waits with it. Whoever approves locks the project.
+    # A plan that waits for approval, or is mended, grows by a story that waits with it. Whoever approves
+    # locks the project.
     with transaction.atomic():
         Project.objects.locked(shown.pk)
-        is_planned = Decision.objects.open().filter(project=shown, kind=Decision.Kind.PLAN).exists()
+        is_planned = is_being_planned(shown.pk)
         status = Bead.Status.DEFERRED if is_planned else Bead.Status.OPEN
         bead = bead_create(project=shown, status=status, actor=str(request.user), **form.fields_given())
     return f"{bead.key} is added{' to the plan' if is_planned else ''}."

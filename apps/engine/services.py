@@ -26,6 +26,7 @@ RESERVED = (CHILD, "timer:")  # begin the names of signals that only the engine 
 START_TRIES = 5
 
 log = logging.getLogger(__name__)
+_objections: list[Callable[[Run], None]] = []
 
 
 @transaction.atomic
@@ -233,6 +234,12 @@ def _with_children(change: Callable[..., Run], run_id: int, actor: str) -> None:
             continue
 
 
+def objects_to_retry(objection: Callable[[Run], None]) -> Callable[[Run], None]:
+    """Register a function that raises Conflict where a failed run must not go on: what is above knows why."""
+    _objections.append(objection)
+    return objection
+
+
 @transaction.atomic
 def run_retry(*, run_id: int, actor: str = "") -> Run:
     """Let a failed run go on from the step it failed of, and its failed children with it."""
@@ -241,6 +248,8 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
         raise Conflict(f"Only a failed run can be retried; {run.key} is {run.status}.")
     if later := _successor(run):
         raise Conflict(f"{later} has taken the place of {run.key}, which is not taken up again.")
+    for objection in _objections:
+        objection(run)
     joined = _forget_failure(run)
     Run.objects.filter(pk=run_id).update(
         status=Run.Status.READY,

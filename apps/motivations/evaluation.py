@@ -15,11 +15,11 @@ from django.utils import timezone
 from apps.engine.errors import is_outage
 from apps.events.bus import emit
 from apps.motivations.conditions import SENSED
-from apps.motivations.firing import pending_fire, sensed_fire
+from apps.motivations.firing import KEY_CHARS, pending_fire, sensed_fire
 from apps.motivations.models import Motivation, MotivationTrigger
 from apps.motivations.sensing import Sensed, sense
 
-KEPT_MARKS = 500
+KEPT_MARKS = 500  # of reasons that nobody can count
 
 T = TypeVar("T")
 
@@ -72,11 +72,21 @@ def _safely(what: str, act: Callable[[], T]) -> T | None:
         return None
 
 
+def _told(motivation: Motivation, found: Sensed) -> list[str]:
+    """The marks that are not acted on again."""
+    if found.standing is None:
+        return [*motivation.told, found.mark][-KEPT_MARKS:]
+    return [*(mark for mark in motivation.told if mark in found.standing), found.mark]
+
+
 @transaction.atomic
 def _fire(motivation: Motivation, found: Sensed, now: datetime) -> bool:
-    told = [*motivation.told, found.mark][-KEPT_MARKS:] if found.mark else None
+    told = _told(motivation, found) if found.mark else None
     key = f"sense:{found.mark or now.isoformat()}"
     if sensed_fire(motivation, now, key=key, data=found.data, told=told) is None:
+        if told and motivation.triggers.filter(key=key[:KEY_CHARS]).exists():
+            # It was acted on long ago, and must not stand before all others for ever.
+            Motivation.objects.filter(pk=motivation.pk).update(told=told)
         return False
     if found.event:
         emit(

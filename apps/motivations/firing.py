@@ -20,6 +20,7 @@ from apps.projects.models import Project
 
 Result = MotivationTrigger.Result
 SHOWN_CHARS = 2_000
+KEY_CHARS = 120
 
 
 @transaction.atomic
@@ -44,7 +45,7 @@ def sensed_fire(
     if not _begin(motivation.pk, now, **({"told": told} if told is not None else {})):
         return None
     trigger, created = motivation.triggers.get_or_create(
-        key=key[:120], defaults={"cause": "sense", "data": storable(data)}
+        key=key[:KEY_CHARS], defaults={"cause": "sense", "data": storable(data)}
     )
     if not created:
         transaction.set_rollback(True)  # it has been acted on before: the cooldown is not used up
@@ -63,7 +64,10 @@ def motivation_trigger(
     now = timezone.now()
     _note(Motivation.objects.filter(pk=row.pk), row.cooldown_minutes, now)
     trigger = row.triggers.create(
-        cause="person", key=f"person:{actor}:{now.isoformat()}"[:120], data=storable(data or {}), actor=actor
+        cause="person",
+        key=f"person:{actor}:{now.isoformat()}"[:KEY_CHARS],
+        data=storable(data or {}),
+        actor=actor,
     )
     return _fire(trigger, now)
 

@@ -24,11 +24,15 @@ BUSY = (Agent.Status.WORKING, Agent.Status.DECIDING)
 
 @dataclass(frozen=True)
 class Sensed:
-    """A reason to act now. `mark` names what it is about, for reasons that count once."""
+    """A reason to act now. `mark` names what it is about, for reasons that count once.
+
+    `standing` are the marks of all that there is to tell of; others are forgotten. None: that is not known.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     mark: str = ""
     event: str = ""  # the kind of the event that tells of it
+    standing: frozenset[str] | None = None
 
 
 def sense(motivation: Motivation, now: datetime) -> Sensed | None:
@@ -139,26 +143,34 @@ def _due(label: Any) -> datetime | None:
 
 def _deadline_approach(motivation: Motivation, now: datetime) -> Sensed | None:
     within = now + timedelta(days=motivation.parameters.get("days", 7))
-    for mark, moment, data in _deadlines(motivation):
-        if now < moment <= within and mark not in motivation.told:
-            return Sensed(data, mark, "deadline.approaching")
-    return None
+    return _first_deadline(motivation, lambda moment: now < moment <= within, "deadline.approaching")
 
 
 def _deadline_passed(motivation: Motivation, now: datetime) -> Sensed | None:
-    for mark, moment, data in _deadlines(motivation):
-        if moment <= now and mark not in motivation.told:
-            return Sensed(data, mark, "deadline.passed")
+    return _first_deadline(motivation, lambda moment: moment <= now, "deadline.passed")
+
+
+def _first_deadline(
+    motivation: Motivation, is_meant: Callable[[datetime], bool], event: str
+) -> Sensed | None:
+    found, told = list(_deadlines(motivation)), set(motivation.told)
+    for mark, moment, data in found:
+        if is_meant(moment) and mark not in told:
+            return Sensed(data, mark, event, frozenset(mark for mark, _, _ in found))
     return None
 
 
 def _decision_pending(motivation: Motivation, now: datetime) -> Sensed | None:
     before = now - timedelta(minutes=motivation.parameters.get("minutes", 5))
     waiting = Decision.objects.open().filter(project__in=_projects(motivation), created_at__lte=before)
-    for decision in waiting.order_by("id").only("id", "question", "project_id", "deadline"):
-        if (mark := f"decision:{decision.pk}") not in motivation.told:
+    marks = {f"decision:{pk}": pk for pk in waiting.order_by("id").values_list("pk", flat=True)}
+    untold = marks.keys() - set(motivation.told)
+    for mark in (mark for mark in marks if mark in untold):
+        decision = waiting.only("id", "question", "project_id").filter(pk=marks[mark]).first()
+        if decision is not None:  # else it was answered at this moment
             about = {"decision": decision.pk, "question": decision.question[:500]}
-            return Sensed({"project_id": decision.project_id, "about": about}, mark)
+            data = {"project_id": decision.project_id, "about": about}
+            return Sensed(data, mark, standing=frozenset(marks))
     return None
 
 

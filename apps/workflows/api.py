@@ -30,7 +30,7 @@ from apps.core.api_lists import (
     words,
 )
 from apps.core.api_pages import BareArrayPagination, Envelope
-from apps.core.errors import BadInput, NotFound
+from apps.core.errors import BadInput, Conflict, NotFound
 from apps.projects.models import Project
 from apps.workflows import bodies
 from apps.workflows.definition_services import (
@@ -39,10 +39,11 @@ from apps.workflows.definition_services import (
     definition_import,
     definition_update,
 )
+from apps.workflows.graph import Graph
 from apps.workflows.graph_library import Found, built_in, found_in, graph_check
 from apps.workflows.graph_reading import GraphRefused, graph_read, located
 from apps.workflows.models import WorkflowDefinition, WorkflowExecution
-from apps.workflows.transfer import graph_yaml, workflow_body
+from apps.workflows.transfer import graph_yaml, unreadable_body, workflow_body
 from apps.workflows.workflow_queries import analytics, bead_workflow, execution_body, history_bodies
 
 OTHERS = {"organization", "organization_id", "project_id", "version", "yaml"}  # fields beside the definition
@@ -103,15 +104,15 @@ class WorkflowViewSet(TenantViewSet):
             project = self.parent_get(Project.objects.for_user(request.user), project_id)
             rows = rows.filter(Q(project=project) | Q(project=None), organization_id=project.organization_id)
         asked = request.query_params
-        shipped, wanted = [Found(graph) for graph in built_in().values()], asked.get("built_in", "").lower()
+        shipped, wanted = list(built_in().values()), asked.get("built_in", "").lower()
         if names := [name.strip() for name in asked.get("type", "").split(",") if name.strip()]:
-            shipped = [one for one in shipped if one.graph.name in names]
-        own = [found_in(row) for row in rows.order_by("name", "pk")] if wanted not in TRUE else []
-        found = own if wanted in FALSE else [*shipped, *own]
+            shipped = [graph for graph in shipped if graph.name in names]
+        own = list(rows.order_by("name", "pk")) if wanted not in TRUE else []
+        found: list[Graph | WorkflowDefinition] = [*own] if wanted in FALSE else [*shipped, *own]
         if ordering := asked.get("ordering"):
             found.sort(key=_place_of, reverse=ordering.startswith("-"))
         page = self.paginate_queryset(found) or []
-        return self.get_paginated_response([workflow_body(one) for one in page])
+        return self.get_paginated_response([_listed(one) for one in page])
 
     def retrieve(self, request: Request, pk: str) -> Response:
         return Response(workflow_body(self._find(pk)))
@@ -219,8 +220,18 @@ class WorkflowViewSet(TenantViewSet):
         return str(self.request.user)
 
 
-def _place_of(found: Found) -> tuple[str, int]:
-    return found.graph.name, found.definition.pk if found.definition else 0
+def _place_of(one: Graph | WorkflowDefinition) -> tuple[str, int]:
+    return one.name, one.pk if isinstance(one, WorkflowDefinition) else 0
+
+
+def _listed(one: Graph | WorkflowDefinition) -> dict[str, Any]:
+    """One that cannot be read hides none of the others."""
+    if isinstance(one, Graph):
+        return workflow_body(Found(one))
+    try:
+        return workflow_body(found_in(one))
+    except Conflict as why:
+        return unreadable_body(one, why.told)
 
 
 class BeadWorkflowViewSet(TenantViewSet):

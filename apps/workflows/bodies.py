@@ -43,20 +43,23 @@ class WorkflowBody(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField(allow_blank=True)
     workflow_type = serializers.CharField()
-    subject = serializers.CharField()
+    subject = serializers.CharField(allow_blank=True)
     is_default = serializers.BooleanField()
     is_built_in = serializers.BooleanField()
     organization_id = serializers.IntegerField(allow_null=True)
     project_id = serializers.IntegerField(allow_null=True)
     version = serializers.IntegerField()
-    sha256 = serializers.CharField()
+    sha256 = serializers.CharField(allow_blank=True)
     match = serializers.ListField(child=serializers.DictField(), help_text="Which beads it is for.")
-    start = serializers.CharField()
+    start = serializers.CharField(allow_blank=True)
     max_cycles = serializers.IntegerField()
     nodes = WorkflowNodeBody(many=True)
     edges = WorkflowEdgeBody(many=True)
     created_at = serializers.DateTimeField(allow_null=True)
     updated_at = serializers.DateTimeField(allow_null=True)
+    problem = serializers.CharField(
+        required=False, help_text="In lists: why this version of Loom cannot read it; all else is empty then."
+    )
 
 
 class WorkflowPageBody(serializers.Serializer[Any]):

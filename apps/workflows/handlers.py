@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from apps.beads.models import Bead
 from apps.beads.services import bead_resume
+from apps.core.errors import Conflict
 from apps.decisions.models import Decision
 from apps.engine.models import Run
+from apps.engine.services import objects_to_retry
 from apps.events.bus import on, on_all
 from apps.events.models import Event
 from apps.workflows.decision_flow import answer_start
@@ -40,6 +42,17 @@ def let_agents_answer(event: Event) -> None:
 @on("comment.created")
 def let_agents_hear(event: Event) -> None:
     remark_pass_on(comment_id=int(event.data["comment_id"]))
+
+
+@objects_to_retry
+def bead_is_over(run: Run) -> None:
+    """Not one of a bead that somebody closed meanwhile; what merged it itself may have more to do."""
+    over = Bead.objects.filter(pk=run.bead_id or 0, status=Bead.Status.CLOSED, merged_commit="")
+    if run.flow == "bead.work" and (bead := over.first()) is not None:
+        raise Conflict(
+            f"{bead.key} was closed meanwhile, so there is nothing to go on with.",
+            hint="Reopen it to have it worked on.",
+        )
 
 
 @on("run.retried")

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from apps.agents.models import Persona
+from apps.agents.models import Persona, Session
 from apps.agents.personas import role_resolve, roles_of
 from apps.beads.graph import find_cycle
 from apps.beads.models import WORKABLE, Bead, Dependency
+from apps.decisions.models import Decision
 from apps.events.bus import emit
 from apps.projects.models import Project, Requirement
 
 
 @dataclass
 class Plan:
-    """The drafted beads of a project with their references resolved, and what is wrong with them."""
+    """The drafted beads of a project with their references resolved, and what is wrong with them.
+
+    What a draft does not say, such as that of a story which a person added, is as the bead's rows have it.
+    """
 
     beads: list[Bead]
     requirements: dict[str, Requirement]
@@ -34,8 +38,9 @@ class Plan:
 
 def plan_read(project: Project) -> Plan:
     """Resolve the drafts and list every problem, most of them by the title of the bead."""
+    drafted = Bead.objects.filter(project=project, status=Bead.Status.DEFERRED).select_related("parent")
     plan = Plan(
-        beads=list(Bead.objects.filter(project=project, status=Bead.Status.DEFERRED).order_by("id")),
+        beads=list(drafted.prefetch_related("dependencies__blocker", "requirements").order_by("id")),
         requirements={row.key: row for row in project.requirements.filter(status=Requirement.Status.ACTIVE)},
     )
     if not plan.stories:
@@ -60,6 +65,8 @@ def _check_roles(plan: Plan, organization_id: int) -> None:
     roles = roles_of(Persona.objects.for_organization(organization_id))
     for bead in plan.stories:
         role = role_resolve(bead.role, roles) if bead.role else None
+        if role is None and not bead.role and not bead.draft:
+            continue  # a person's: whoever fits takes it
         if role is None:
             named = f"the unknown role {bead.role!r}" if bead.role else "no role"
             plan.problems.append(f"{bead.title!r} has {named}; the roles are {', '.join(sorted(roles))}.")
@@ -74,6 +81,7 @@ def _resolve_references(plan: Plan) -> None:
             if name:
                 names.setdefault(name.strip().lower(), bead)
     for bead in plan.beads:
+        _keep_rows(plan, bead)
         if parent := bead.draft.get("parent"):
             found = names.get(parent.strip().lower())
             if found is None:
@@ -90,9 +98,19 @@ def _resolve_references(plan: Plan) -> None:
                 plan.blockers.setdefault(bead.pk, []).append(blocker)
 
 
+def _keep_rows(plan: Plan, bead: Bead) -> None:
+    if "parent" not in bead.draft and bead.parent is not None:
+        plan.parents[bead.pk] = bead.parent
+    if "blocked_by" not in bead.draft:
+        plan.blockers[bead.pk] = [row.blocker for row in bead.dependencies.all()]
+    if "requirements" not in bead.draft:
+        keys = {row.key for row in bead.requirements.all()}
+        plan.covered[bead.pk] = [row for key, row in plan.requirements.items() if key in keys]
+
+
 def _check_stories(plan: Plan) -> None:
     for bead in plan.stories:
-        if not [criterion for criterion in bead.acceptance if str(criterion).strip()]:
+        if bead.draft and not [criterion for criterion in bead.acceptance if str(criterion).strip()]:
             plan.problems.append(f"{bead.title!r} has no acceptance criteria.")
         for key in bead.draft.get("requirements", []):
             requirement = plan.requirements.get(key.strip().upper())
@@ -110,9 +128,10 @@ def _check_cycles(plan: Plan) -> None:
     """An epic is finished by its children, so it counts as waiting for them."""
     edges: dict[int, list[int]] = {bead.pk: [] for bead in plan.beads}
     for bead_id, blockers in plan.blockers.items():
-        edges[bead_id] += [blocker.pk for blocker in blockers]
+        edges[bead_id] += [blocker.pk for blocker in blockers if blocker.pk in edges]
     for bead_id, parent in plan.parents.items():
-        edges[parent.pk].append(bead_id)
+        if parent.pk in edges:
+            edges[parent.pk].append(bead_id)
     if cycle := find_cycle(edges):
         titles = {bead.pk: bead.title for bead in plan.beads}
         plan.problems.append(
@@ -143,16 +162,28 @@ def _apply(plan: Plan) -> None:
         bead.parent = plan.parents.get(bead.pk)
         bead.role = plan.roles.get(bead.pk, bead.role)
     Bead.objects.bulk_update(plan.beads, ["parent", "role"])
-    Dependency.objects.filter(bead__in=plan.beads).delete()
+    said = [bead.pk for bead in plan.beads if "blocked_by" in bead.draft]
+    Dependency.objects.filter(bead__in=said).delete()
     Dependency.objects.bulk_create(
         [
             Dependency(bead_id=bead_id, blocker=blocker)
-            for bead_id, blockers in plan.blockers.items()
-            for blocker in {blocker.pk: blocker for blocker in blockers}.values()
+            for bead_id in said
+            for blocker in {blocker.pk: blocker for blocker in plan.blockers.get(bead_id, [])}.values()
         ]
     )
     for bead in plan.stories:
-        bead.requirements.set(plan.covered.get(bead.pk, []))
+        if "requirements" in bead.draft:
+            bead.requirements.set(plan.covered.get(bead.pk, []))
+
+
+def is_being_planned(project_id: int) -> bool:
+    """Whether its plan is made, waits for approval, or is mended after it was sent back."""
+    return (
+        Session.objects.filter(
+            project=project_id, kind=Session.Kind.PLAN, status=Session.Status.OPEN
+        ).exists()
+        or Decision.objects.open().filter(project=project_id, kind=Decision.Kind.PLAN).exists()
+    )
 
 
 def plan_text(project: Project) -> str:

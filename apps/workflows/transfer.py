@@ -8,6 +8,7 @@ import yaml
 
 from apps.workflows.graph import END, Graph
 from apps.workflows.graph_library import Found
+from apps.workflows.models import WorkflowDefinition
 
 HEAD = "# A workflow of Loom; docs/workflows.md tells the format.\n"
 FIRST = ("name", "description", "subject", "default", "match", "start", "max_cycles", "nodes", "edges")
@@ -85,6 +86,31 @@ def workflow_body(found: Found) -> dict[str, Any]:
         "nodes": [node_body(ident, graph, key, made["created_at"]) for key in graph.nodes],
         "edges": _edges(ident, graph, made["created_at"]),
         **made,
+    }
+
+
+def unreadable_body(row: WorkflowDefinition, why: str) -> dict[str, Any]:
+    """A row that this version of Loom cannot read, with `problem`: to be saved anew, or deleted."""
+    return {
+        "id": f"wf-{row.pk}",
+        "name": row.name,
+        "description": "",
+        "workflow_type": row.name,
+        "subject": "",
+        "is_default": False,
+        "is_built_in": False,
+        "organization_id": row.organization_id,
+        "project_id": row.project_id,
+        "version": row.version,
+        "sha256": "",
+        "match": [],
+        "start": "",
+        "max_cycles": 0,
+        "nodes": [],
+        "edges": [],
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
+        "problem": why,
     }
 
 

@@ -17,7 +17,7 @@ from django.db import transaction
 from apps.agents.hub_services import hub_sync
 from apps.agents.merge_models import MergePolicy, PullRequest
 from apps.agents.pull_requests import REJECT, pulls_watch
-from apps.core.errors import Conflict, Unauthenticated
+from apps.core.errors import Conflict, Unauthenticated, Unavailable
 from apps.core.signing import digest_of
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide
@@ -26,6 +26,7 @@ from apps.engine.models import Run
 from apps.engine.services import run_start
 from apps.events.bus import emit
 from apps.projects.models import Project
+from apps.providers.errors import Unauthorized
 from apps.providers.keys import seal, unseal
 
 FLOW = "webhook.github"
@@ -72,18 +73,33 @@ def projects_signed(body: bytes, signature: str, repository: dict[str, Any]) -> 
     path = str(repository.get("full_name", ""))[:300]
     rows = MergePolicy.objects.exclude(webhook_secret_sealed="").select_related("project__organization")
     rows = rows.filter(remote__icontains=path) | rows.filter(project__git_repo__icontains=path)
-    found = [
-        policy.project
+    meant = [
+        policy
         for policy in (rows if path else rows.none())
         if {_place(policy.remote), _place(policy.project.git_repo)} & wanted
-        and _signed(body, signature, unseal(policy.webhook_secret_sealed))
     ]
+    known = [(policy.project, _secret(policy)) for policy in meant]
+    found = [project for project, secret in known if secret and _signed(body, signature, secret)]
+    if not found and any(secret is None for _, secret in known):
+        raise Unavailable(
+            "The secret of this repository's webhook cannot be read: it was sealed with another key.",
+            hint="Make a new one with POST /projects/{id}/webhook-secret, or bring back the old "
+            "LOOM_ENCRYPTION_KEY or LOOM_SECRET_KEY; then have it delivered again.",
+        )
     if not found:
         raise Unauthenticated(
             "The signature is of no project with this repository.",
             hint="Make a secret with POST /projects/{id}/webhook-secret and give it to the webhook.",
         )
     return found
+
+
+def _secret(policy: MergePolicy) -> str | None:
+    """None: it was sealed with a key that is lost."""
+    try:
+        return unseal(policy.webhook_secret_sealed)
+    except Unauthorized:
+        return None
 
 
 def _signed(body: bytes, signature: str, secret: str) -> bool:

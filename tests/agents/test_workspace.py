@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agents.hub import Hub
+from apps.agents.hub import ATTRIBUTES, Hub
 from apps.agents.workspace import Workspace
 from apps.core.errors import Conflict, Forbidden, Unavailable
 from tests.agents.workspace_room import AUTHOR, FILES, REF, head_of, hub, work
@@ -276,6 +276,12 @@ def test_run_as_root_everything_belongs_to_the_sandbox_user(hub: Hub, tmp_path: 
     work.restore(first)
     assert owners(work.root) == {61234}
     assert Path("/etc/passwd").stat().st_uid == 0
+
+
+def test_a_hub_that_is_older_than_its_attributes_gets_them(hub: Hub, tmp_path: Path) -> None:
+    (hub.path / "info" / "attributes").unlink()
+    Workspace.open(hub, tmp_path / "later", hub.head("main") or "")
+    assert (hub.path / "info" / "attributes").read_text() == ATTRIBUTES
 
 
 @pytest.mark.parametrize(

@@ -32,3 +32,10 @@ def test_a_bad_variable_is_named(name: str, value: str) -> None:
     assert name in done.stderr
     assert done.stderr.count("\n") == 1
     assert "hidden" not in done.stderr
+
+
+@pytest.mark.once
+def test_other_settings_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import sys\n\nsys.exit(7)\n")
+    command = [sys.executable, "manage.py", "check", "--settings=mine", "--pythonpath", str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 7

@@ -6,6 +6,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Role
+from apps.agents.models import Session
+from apps.agents.services import session_end
 from apps.beads.models import Bead
 from apps.beads.services import bead_create
 from apps.decisions.models import Decision
@@ -40,6 +42,16 @@ def test_a_plan_is_read_cut_and_added_to_before_it_is_approved(reader: Client, w
     assert f'formaction="{reverse("bead-close", args=[story.key])}"' in page
     send(reader, "bead-close", story.key, reason="Dropped from the plan.")
     assert "Export" not in words(read(reader, address)).split("The plan")[1].split("Matrix")[0]
+
+
+def test_a_story_added_while_the_plan_is_mended_waits_with_it(reader: Client, world: World) -> None:
+    planning = Session.objects.create(project=world.project, agent=world.agent, kind="plan", origin="plan")
+    given = {"title": "Export", "priority": "2"}
+    assert "is added to the plan" in send(reader, "bead-add", world.project.pk, **given)
+    assert Bead.objects.get(title="Export").status == Bead.Status.DEFERRED
+    session_end(session=planning, reason="approved")
+    assert "is added." in send(reader, "bead-add", world.project.pk, **{**given, "title": "Import"})
+    assert Bead.objects.get(title="Import").status == Bead.Status.OPEN
 
 
 def test_the_matrix_the_graph_and_a_form_stand_beside_the_question(reader: Client, world: World) -> None:

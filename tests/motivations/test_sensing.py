@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Persona
 from apps.beads.models import Bead
-from apps.beads.services import bead_close, bead_create
+from apps.beads.services import bead_close, bead_create, bead_update
 from apps.decisions.services import decision_request
 from apps.events.models import Event
+from apps.motivations import evaluation
 from apps.motivations.evaluation import tick
 from apps.motivations.models import Motivation
 from apps.motivations.sensing import SENSES
@@ -76,6 +77,24 @@ def test_deadlines_move_once_each(project: Project, make: Make) -> None:
     assert [tick(now + timedelta(days=6)), tick(now + timedelta(days=7))] == [1, 0]
     kinds = list(Event.objects.filter(kind__startswith="deadline.").values_list("kind", flat=True))
     assert kinds == ["deadline.approaching", "deadline.approaching", "deadline.passed"]
+
+
+def test_many_deadlines_that_have_passed_hide_none(
+    project: Project, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "KEPT_MARKS", 2)
+    passed = make("deadline_passed", create_bead=False, cooldown_minutes=0)
+    beads = [bead_create(project=project, title=f"Late {n}", labels=["due:2020-01-01"]) for n in range(5)]
+    assert [tick() for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    finish(beads[0])
+    bead_update(bead=beads[1], labels=[])
+    bead_create(project=project, title="Late too", labels=["due:2020-01-01"])
+    assert tick() == 1
+    passed.refresh_from_db()
+    assert len(passed.told) == 4, "what is over or was taken back is forgotten"
+    bead_update(bead=beads[1], labels=["due:2020-01-01"])
+    bead_create(project=project, title="Late as well", labels=["due:2020-01-01"])
+    assert [tick(), tick(), tick()] == [0, 1, 0], "one that was told long ago does not stand before others"
 
 
 def test_a_fault_with_one_stops_no_other(

@@ -88,6 +88,22 @@ def test_each_fault_of_a_story_is_named(
     assert not Dependency.objects.exists(), "a plan that does not hold changes nothing"
 
 
+def test_what_a_person_added_to_a_plan_that_was_sent_back_stays(project: Project, draft: Draft) -> None:
+    sell = draft("Sell", requirements=["R-001"])
+    ours = bead_create(
+        project=project, title="Ship", status="deferred", blocked_by=[sell],
+        requirements=[project.requirements.get(key="R-002")],
+    )  # fmt: skip
+    assert plan_check(project_id=project.pk) == []
+    assert [row.key for row in ours.requirements.all()] == ["R-002"]
+    assert Dependency.objects.get().bead_id == ours.pk
+    Bead.objects.filter(pk=ours.pk).update(draft={"blocked_by": []})
+    Bead.objects.filter(pk=ours.pk).update(role="engineer", acceptance=["It ships."])
+    assert plan_check(project_id=project.pk) == []
+    assert not Dependency.objects.exists(), "the planner has said something else"
+    assert ours.requirements.count() == 1
+
+
 def test_an_empty_plan_is_refused(project: Project, draft: Draft) -> None:
     draft("Shopping", kind="epic")
     assert "holds no story" in plan_check(project_id=project.pk)[0]

@@ -11,6 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import Role
+from apps.beads.models import Bead
+from apps.beads.services import bead_close, bead_create
 from apps.core.errors import Unavailable
 from apps.engine import doorbell, runner
 from apps.engine.flow import FLOWS, Flow, Handle, Retry, answers, call, step, wait_for
@@ -181,6 +183,21 @@ def test_a_failed_run_is_retried(world: World, client: Client) -> None:
     assert failed["error"] == {"code": "unavailable", "message": "Away.", "hint": "Come back later."}
     assert post(client, f"/{run.pk}/retry")["status"] == "ready"
     assert "Only a failed run" in post(client, f"/{run.pk}/retry", status=409)["error"]
+
+
+def test_the_failed_run_of_a_bead_that_was_closed_meanwhile_is_not_retried(
+    world: World, client: Client
+) -> None:
+    bead = bead_create(project=world.project, title="Over")
+    run = Run.objects.create(
+        key=f"bead:{bead.pk}", flow="bead.work", status="failed", bead_id=bead.pk,
+        organization_id=world.organization.pk, project_id=world.project.pk,
+    )  # fmt: skip
+    bead_close(bead=bead, reason="not needed")
+    assert f"{bead.key} was closed meanwhile" in post(client, f"/{run.pk}/retry", status=409)["error"]
+    assert get(client, f"/{run.pk}")["status"] == "failed"
+    Bead.objects.filter(pk=bead.pk).update(merged_commit="c0ffee")
+    assert post(client, f"/{run.pk}/retry")["status"] == "ready", "it merged the bead, and has more to do"
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry", "pause", "resume", "signal"])

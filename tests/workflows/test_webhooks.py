@@ -101,6 +101,16 @@ def test_only_a_projects_own_signature_counts(world: World) -> None:
     assert deliver(renewed, "ping", "d5").status_code == 200
 
 
+def test_a_secret_whose_key_is_lost_says_what_to_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOM_ENCRYPTION_KEY", "first")
+    secret = secret_of(world.project)
+    monkeypatch.setenv("LOOM_ENCRYPTION_KEY", "another")
+    told = deliver(secret, "ping")
+    assert (told.status_code, told.json()["code"]) == (503, "unavailable"), told.content
+    assert "webhook-secret" in told.json()["details"]["hint"]
+    assert deliver(secret_of(world.project, "chief"), "ping").status_code == 200
+
+
 def test_nonsense_of_strangers_is_refused(world: World) -> None:
     for raw in (b"", b"[]", b"{", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}"):
         headers = {"X-GitHub-Event": "push"}

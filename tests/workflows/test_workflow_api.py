@@ -90,6 +90,20 @@ def test_the_list_holds_the_built_in_ones_and_ours_in_the_original_shape(client:
     assert [one["name"] for one in call(client, "get", "/workflows?type=bug")["workflows"]] == ["bug"]
 
 
+def test_one_that_cannot_be_read_any_more_hides_none_of_the_others(client: Client) -> None:
+    old, good = (call(client, "post", "/workflows", changed(name=name), 201) for name in ("old", "good"))
+    WorkflowDefinition.objects.filter(name="old").update(content={"nodes": 3})
+    told = call(client, "get", "/workflows?built_in=false&ordering=-name")["workflows"]
+    told = [one for one in told if one["name"] != "links"]
+    assert [one["id"] for one in told] == [old["id"], good["id"]]
+    assert "cannot be read" in told[0]["problem"]
+    assert (told[0]["name"], told[0]["nodes"]) == ("old", [])
+    assert "problem" not in told[1]
+    assert call(client, "get", "/workflows")["count"] == 9
+    call(client, "get", f"/workflows/{old['id']}", status=409)
+    call(client, "delete", f"/workflows/{old['id']}", status=204)
+
+
 def test_what_was_read_can_be_sent_back_and_means_the_same(client: Client) -> None:
     for name in sorted(built_in()):
         read = call(client, "get", f"/workflows/{name}")

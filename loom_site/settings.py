@@ -265,6 +265,7 @@ CELERY_BEAT_SCHEDULE = {
     "decisions-sweep": {"task": "decisions.sweep", "schedule": 30.0},
     "pulls-watch": {"task": "agents.pulls_watch", "schedule": 60.0},
     "worktrees-clean": {"task": "agents.worktrees_clean", "schedule": 3600.0},
+    "accounts-trim": {"task": "accounts.trim", "schedule": 3600.0},
     "activity-sweep": {"task": "activity.sweep", "schedule": 10.0},
     "activity-trim": {"task": "activity.trim", "schedule": 600.0},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,8 @@ from apps.core.origin import origin_current
 from apps.events.bus import emit
 
 BATCH = 500
+MOST_TRIMMED = 10_000  # of each kind at once
+KEPT = timedelta(days=30)  # a login after its end, for people who look back; events tell of it longer
 ROLES = (Role.ADMIN, Role.USER, Role.VIEWER, Role.SERVICE)  # the one that allows most first
 
 
@@ -144,6 +147,26 @@ def sessions_end(*, user: User, keep: str = "") -> int:
     for start in range(0, len(mine), BATCH):
         Session.objects.filter(pk__in=mine[start : start + BATCH]).delete()
     return len(mine)
+
+
+def browser_sessions() -> Any:
+    """The rows of the engine that keeps them."""
+    return import_module(settings.SESSION_ENGINE).SessionStore.get_model_class().objects.all()
+
+
+def logins_trim() -> int:
+    """Delete sessions of browsers that have run out, and logins of programs a while later; how many."""
+    now = timezone.now()
+    old: tuple[Any, ...] = (
+        browser_sessions().filter(expire_date__lte=now).order_by("expire_date"),
+        Login.objects.filter(expires_at__lte=now - KEPT).order_by("expires_at"),
+    )
+    count = 0
+    for rows in old:
+        doomed = list(rows.values_list("pk", flat=True)[:MOST_TRIMMED])
+        for start in range(0, len(doomed), BATCH):
+            count += rows.model.objects.filter(pk__in=doomed[start : start + BATCH]).delete()[0]
+    return count
 
 
 def _end(login: Login, reason: str) -> bool:

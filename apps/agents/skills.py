@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from apps.core.errors import BadInput
+from apps.core.storable import storable_text
 
 FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 MAX_BYTES = 64 * 1024
@@ -120,15 +121,16 @@ def _entries(node: yaml.Node) -> Iterator[tuple[str, tuple[Any, int]]]:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise SkillError("the name of a field must be a word", _line(key))
-        if key.value in seen:
-            raise SkillError(f"the field {key.value!r} stands there twice", _line(key))
-        seen.add(key.value)
-        yield key.value, (_value(value), _line(key))
+        name = storable_text(key.value)
+        if name in seen:
+            raise SkillError(f"the field {name!r} stands there twice", _line(key))
+        seen.add(name)
+        yield name, (_value(value), _line(key))
 
 
 def _value(node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
-        return node.value
+        return storable_text(node.value)  # escapes can say what no database keeps
     if isinstance(node, yaml.SequenceNode):
         return [_value(item) for item in node.value]
     return {key: value for key, (value, _) in _entries(node)}

@@ -120,13 +120,16 @@ def asker(user_id: int | None, agent_id: int | None, purpose: str) -> str:
 
 
 def grouped(calls: QuerySet[Call], by: str, most: int = MOST_GROUPS) -> list[Group]:
-    """Figures by one of GROUPINGS or "user": moments in their order, others by cost."""
+    """Figures by one of GROUPINGS or "user": the newest moments in their order, others by cost."""
     if by == "user":
         return by_user(calls)
     rows = calls.order_by().annotate(group=GROUPINGS[by])
-    order = ["group"] if by in {"day", "hour"} else ["-cost", "group"]
+    is_moment = by in {"day", "hour"}
+    order = ["-group"] if is_moment else ["-cost", "group"]
     more = {"label": Max("provider_name")} if by == "provider" else {}
     found: list[Any] = list(rows.values("group").annotate(**SUMS, **more).order_by(*order)[:most])
+    if is_moment:
+        found.reverse()
     names = _names(by, found)
     return [
         Group(_key(row["group"]), names.get(row["group"]) or _key(row["group"]) or "none", figures_of(row))

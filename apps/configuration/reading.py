@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import yaml
 
 from apps.core.errors import BadInput
+from apps.core.storable import storable_text
 
 MAX_DEPTH, MAX_EVENTS = 40, 300_000
 
@@ -41,7 +43,23 @@ def yaml_read(text: str) -> dict[str, Any]:
         raise BadInput(f"This YAML cannot be read: {str(error)[:200]}.") from None
     if not isinstance(found, dict):
         raise BadInput("The configuration must be a mapping.")
-    return found
+    kept: dict[str, Any] = _kept(found)
+    return kept
+
+
+def _kept(value: Any) -> Any:
+    """As every database keeps it: escapes of YAML can say what text and JSON cannot hold."""
+    match value:
+        case str():
+            return storable_text(value)
+        case float() if not math.isfinite(value):
+            raise BadInput("The configuration holds .nan or .inf, which is no number.")
+        case list():
+            return [_kept(item) for item in value]
+        case dict():
+            return {_kept(key): _kept(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _check(text: str) -> None:

@@ -227,6 +227,11 @@ class Loom:
         if limit < 1:
             raise BadInput("--limit begins at 1.")
         rows, total = self.api.page(path, limit=limit, **asked)
+        while len(rows) < min(limit, total):
+            more, total = self.api.page(path, limit=limit - len(rows), offset=len(rows), **asked)
+            if not more:
+                break
+            rows += more
         self.shown.rows(name, rows)
         if total > len(rows):
             self.shown.note(f"{len(rows)} of {total}; --limit shows more.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 from django.db import transaction
@@ -86,7 +87,10 @@ def provider_create(
 
 
 def provider_update(*, provider_id: int, key: str | None = None, actor: str = "", **fields: Any) -> Provider:
-    """Change fields of a provider; a `key` replaces the old one, an empty one removes it."""
+    """Change fields of a provider; a `key` replaces the old one, an empty one removes it.
+
+    A key goes to no other server than it was given for: whoever moves the endpoint says it again.
+    """
     check_fields(fields)
     check_key(key or "")
     fields = with_known_price(fields)
@@ -95,6 +99,13 @@ def provider_update(*, provider_id: int, key: str | None = None, actor: str = ""
         if provider is None:
             raise NotFound(f"There is no provider {provider_id}.")
         before = {name: getattr(provider, name) for name in (*fields, *_WHERE)}
+        to = fields.get("endpoint", provider.endpoint)
+        if key is None and provider.has_key and _server(to) != _server(provider.endpoint):
+            raise BadInput(
+                f"The API key of {provider.name} was given for another server.",
+                hint="Give the key again with the new endpoint, or an empty one to have none.",
+                details={"field": "api_key"},
+            )
         for field, value in fields.items():
             setattr(provider, field, value)
         if key is not None:
@@ -111,6 +122,15 @@ def provider_update(*, provider_id: int, key: str | None = None, actor: str = ""
             _emit("provider.updated", provider, actor)
     forget()
     return provider
+
+
+def _server(endpoint: str) -> tuple[str, str] | None:
+    """Who is reached there."""
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def provider_enable(*, provider_id: int, actor: str = "") -> Provider:

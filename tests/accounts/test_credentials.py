@@ -15,8 +15,10 @@ from guardian.shortcuts import assign_perm
 
 from apps.accounts.authentication import person_from, person_renew, stream_person, stream_token
 from apps.accounts.key_services import key_create, key_revoke
+from apps.accounts.login_services import browser_sessions
 from apps.accounts.models import ApiKey, Login, Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
+from apps.accounts.tasks import trim
 from apps.accounts.tokens import ACCESS, token_sign
 from apps.accounts.user_services import password_reset, user_activate, user_deactivate
 from apps.beads.models import Bead
@@ -291,6 +293,21 @@ def test_a_key_from_before_its_owner_became_a_service_account_grants_nothing(
     text = key_of(ann, ours, "*:*")
     membership_set(user=ann, organization=ours, role=Role.SERVICE)
     assert get("decisions", **{"x-api-key": text}).status_code == 403
+
+
+def test_what_has_run_out_is_not_kept_for_ever(ann: User) -> None:
+    for _ in range(2):
+        Client().force_login(ann)
+        log_in(ann)
+    now = timezone.now()
+    sessions = browser_sessions()
+    sessions.filter(pk=sessions[0].pk).update(expire_date=now - timedelta(seconds=1))
+    first, second = Login.objects.order_by("created_at")
+    Login.objects.filter(pk=first.pk).update(expires_at=now - timedelta(days=31))
+    Login.objects.filter(pk=second.pk).update(expires_at=now - timedelta(days=1))
+    trim()
+    assert browser_sessions().count() == 1
+    assert list(Login.objects.all()) == [second]
 
 
 # -- what outlives a request ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import Role
-from apps.analytics import exports
+from apps.analytics import exports, ledger
 from apps.providers.models import Call
 from apps.providers.services import budget_set
 from tests.analytics.calls import call_add
@@ -139,6 +139,15 @@ def test_figures_add_up(client: Client, world: World) -> None:
         assert sum(one["requests"] for one in groups) == 3
     days = ask(client, "stats?group_by=day")["groups"]
     assert [one["requests"] for one in days] in ([1, 2], [1, 1, 1])
+
+
+def test_of_many_moments_the_newest_are_told_in_their_order(world: World) -> None:
+    for days in range(5):
+        call_add(world, ago=timedelta(days=days))
+    told = [group.key for group in ledger.grouped(Call.objects.all(), "day")]
+    assert len(told) >= 5
+    assert told == sorted(told)
+    assert [group.key for group in ledger.grouped(Call.objects.all(), "day", most=2)] == told[-2:]
 
 
 def test_what_is_asked_for_is_narrowed_and_nonsense_is_refused(client: Client, world: World) -> None:

@@ -26,6 +26,7 @@ from apps.beads.models import Bead
 from apps.core.client import Api, Refused
 from apps.core.errors import Unavailable
 from apps.core.show import CONTROLS, harmless
+from apps.core.terminal import main
 from apps.events.bus import emit
 from tests.activity.serving import Site, serving
 from tests.api.clients import person
@@ -263,3 +264,20 @@ def test_an_error_that_breaks_off_is_told_as_one() -> None:
 
     error = HTTPError("http://127.0.0.1:9", 503, "", Message(), Torn())
     assert type(Api("http://127.0.0.1:9")._refused(error)) is Unavailable
+
+
+def test_more_rows_than_a_page_holds_are_asked_for_in_pages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server gives a thousand at once, whatever it is asked for."""
+    rows, asked = [{"id": number, "name": "x"} for number in range(2500)], []
+
+    def page(api: Api, path: str, *, limit: int, offset: int = 0, **query: Any) -> tuple[Any, int]:
+        asked.append(offset)
+        return rows[offset : offset + min(limit, 1000)], len(rows)
+
+    monkeypatch.setattr(Api, "page", page)
+    assert main(["projects", "--json", "--limit", "2100"]) == 0
+    told = capsys.readouterr()
+    assert [row["id"] for row in json.loads(told.out)] == list(range(2100))
+    assert (asked, told.err) == ([0, 1000, 2000], "2100 of 2500; --limit shows more.\n")

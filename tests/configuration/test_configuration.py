@@ -135,9 +135,20 @@ def test_a_fault_anywhere_changes_nothing_and_says_where(client: Client, world: 
         ("[" * 200, "large"),
         ("!!python/object/apply:os.system [ls]", "YAML"),
         ("organization: '[secret]'", "secret"),
+        ("motivations: [{name: m, type: t, condition: c, parameters: {x: .nan}}]", "no number"),
+        ("providers: [{name: house, model: small, endpoint: 'http://evil.example'}]", "another server"),
     ):
         assert words in take(client, text, 400)["error"], text
     assert (export(client), Event.objects.count()) == (before, events)
+
+
+def test_text_that_no_database_keeps_is_kept_without_that(client: Client, world: World) -> None:
+    text = f'projects: [{{slug: {world.project.slug}, name: "A\\0b\\uD800c"}}]'
+    changes = take(client, text)["changes"]
+    assert [change["after"] for change in changes] == ["Ab?c"]
+    persona = PERSONA.replace("description: Tests.", 'description: "T\\0e"')
+    take(client, yaml.safe_dump({"personas": [{"name": "own/glazier", "text": persona}]}))
+    assert Persona.objects.get(name="own/glazier").description == "Te"
 
 
 def test_what_a_document_does_not_name_stays(client: Client, world: World) -> None:

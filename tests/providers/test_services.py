@@ -129,6 +129,19 @@ def test_moving_a_provider_makes_its_health_old_news_and_renaming_does_not(
     assert moved.endpoint == "http://127.0.0.1:10/v1"
 
 
+def test_a_key_goes_to_no_other_server_than_it_was_given_for(make_provider: MakeProvider) -> None:
+    made = make_provider(UNREACHED, key="sk-canary")
+    for elsewhere in ("http://evil.example/v1", "https://127.0.0.1:9", "http://127.0.0.1:9@evil.example", ""):
+        with pytest.raises(BadInput):
+            provider_update(provider_id=made.pk, endpoint=elsewhere)
+    assert Provider.objects.get().endpoint == made.endpoint
+    same = made.endpoint.removesuffix("/v1") + "/api/v1"
+    assert provider_update(provider_id=made.pk, endpoint=same, model="other").has_key
+    moved = provider_update(provider_id=made.pk, endpoint="http://other.example/v1", key="")
+    assert not moved.has_key
+    assert provider_update(provider_id=made.pk, endpoint="http://third.example/v1").status == "pending"
+
+
 def test_a_disabled_provider_is_not_called_until_it_is_enabled(
     provider: Provider, server: ScriptServer, make_request: MakeRequest
 ) -> None:

@@ -24,7 +24,8 @@ Usd = Annotated[float, Field(ge=0, le=1_000_000_000)] | None
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Built when somebody first reads a document, which few processes ever do.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
     @property
     def said(self) -> dict[str, Any]:

@@ -209,7 +209,6 @@ class Warden:
 
     def _run_command(self, arguments: Sequence[str]) -> int:
         self._keeper.forget()
-        gc.unfreeze()
         try:
             call_command(*arguments)
         except (CommandError, LoomError) as error:

@@ -1,8 +1,7 @@
-"""What holds for every API route: who is let in, what a body may be, how lists are cut into pages."""
+"""What holds for every API route: what permission it names, and who is let in."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from inspect import isawaitable
@@ -11,16 +10,10 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
-from django.test import Client, override_settings
-from django.urls import URLPattern, URLResolver, include, path
-from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.routers import SimpleRouter
+from django.test import Client
+from django.urls import URLPattern, URLResolver
 from rest_framework.test import APIRequestFactory, force_authenticate
-from rest_framework.views import APIView
 
-from apps.accounts.api import TenantViewSet
 from apps.accounts.auth_api import LoginView, RefreshView
 from apps.accounts.invitations_api import RegisterView
 from apps.accounts.models import Organization, Role, User
@@ -32,110 +25,20 @@ from apps.accounts.permissions import (
     permission_holds,
     roles_with,
 )
-from apps.accounts.services import membership_set, organization_ensure
 from apps.core.health import health
 from apps.decisions.openclaw_api import OpenClawView
-from apps.projects.models import Project
 from apps.projects.services import project_create
 from apps.workflows.webhooks_api import GithubView
 from loom_site import api as site_api
+from tests.accounts.sample_api import client_of, here, ours, person, send, theirs, urlpatterns
+
+__all__ = ["ours", "theirs"]
 
 pytestmark = pytest.mark.django_db
 OPEN_TO_ALL: list[Callable[..., Any]] = [health]
 # What comes to the last two is signed.
 OPEN_VIEWS = {LoginView, RefreshView, RegisterView, GithubView, OpenClawView}
 OWN = {ACCOUNT}  # what everybody has who is logged in
-
-
-# -- a small API of projects, to try the base on ----------------------------------------------------
-
-
-class ProjectSerializer(serializers.ModelSerializer[Project]):
-    class Meta:
-        model = Project
-        fields = ["id", "name"]
-
-
-class Sample(TenantViewSet):
-    resource = "projects"
-    permission_actions = {"reset": "admin"}
-    organization_path = "organization_id"
-    serializer_class = ProjectSerializer
-
-    def get_queryset(self) -> Any:
-        return Project.objects.for_user(self.request.user)
-
-    def create(self, request: Request) -> Response:
-        organization = self.organization_get(self.body.get("organization"))
-        return Response({"organization": organization.slug, "data": self.body}, status=201)
-
-    def update(self, request: Request, pk: str) -> Response:
-        return Response({"changed": self.get_object().name})
-
-    def destroy(self, request: Request, pk: str) -> Response:
-        return Response({"removed": self.get_object().name})
-
-    def comment(self, request: Request) -> Response:
-        rows = Project.objects.for_user(request.user)
-        return Response({"on": self.parent_get(rows, self.body.get("project_id")).name})
-
-    def reset(self, request: Request) -> Response:
-        return Response({})
-
-    def broken(self, request: Request) -> Response:
-        raise ZeroDivisionError
-
-
-class Unnamed(APIView):
-    def get(self, request: Request) -> Response:
-        return Response({})
-
-
-router = SimpleRouter(trailing_slash=False)
-router.register("sample", Sample, basename="sample")
-urlpatterns: list[URLPattern | URLResolver] = [
-    path("api/v1/sample/comment", Sample.as_view({"post": "comment"})),
-    path("api/v1/sample/reset", Sample.as_view({"post": "reset"})),
-    path("api/v1/sample/broken", Sample.as_view({"get": "broken"})),
-    path("api/v1/unnamed", Unnamed.as_view()),
-    path("api/v1/", include(router.urls)),
-]
-handler404 = "apps.core.pages.not_found"
-handler500 = "apps.core.pages.server_error"
-
-here = pytest.mark.urls(__name__)
-
-
-@pytest.fixture
-def ours() -> Organization:
-    return organization_ensure(name="ours")
-
-
-@pytest.fixture
-def theirs() -> Organization:
-    return organization_ensure(name="theirs")
-
-
-def person(name: str, **roles: str) -> User:
-    """A person with a role in each organization named."""
-    user = User.objects.create_user(username=name)
-    for organization, role in roles.items():
-        membership_set(user=user, organization=organization_ensure(name=organization), role=role)
-    return user
-
-
-def client_of(user: User, **options: Any) -> Client:
-    client = Client(**options)
-    client.force_login(user)
-    return client
-
-
-def send(client: Client, method: str, address: str, body: Any = None, **more: Any) -> Any:
-    if method == "get":
-        return client.get(f"/api/v1/{address}")
-    raw = body if isinstance(body, str | bytes) else json.dumps(body or {})
-    kind = more.pop("content_type", "application/json")
-    return getattr(client, method)(f"/api/v1/{address}", data=raw, content_type=kind, **more)
 
 
 # -- the routes there are ---------------------------------------------------------------------------
@@ -312,90 +215,3 @@ def test_the_matrix_is_whole() -> None:
         with pytest.raises(ValueError, match="is no permission"):
             roles_with(wrong)
     assert not permission_holds(AnonymousUser(), "beads:read")
-
-
-# -- bodies and pages --------------------------------------------------------------------------------
-
-
-@here
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ("{", 400),
-        ("[1, 2]", 400),
-        ('"text"', 400),
-        ("null", 400),
-        ('{"a": NaN}', 400),
-        ("[" * 100_000, 400),
-        ('{"a":' * 50_000, 400),
-        (b'{"a": "\xff"}', 400),
-        ('{"a": %s}' % ("9" * 10_000), 400),
-        ("", 201),
-        ('{"a": "\\u0000b\\ud800"}', 201),
-    ],
-)
-def test_a_body_is_a_json_object_or_refused(ours: Organization, body: str | bytes, status: int) -> None:
-    client = client_of(person("ann", ours=Role.USER))
-    answer = send(client, "post", "sample", body)
-    assert answer.status_code == status
-    assert "data" in answer.json() if status == 201 else answer.json()["error"]
-
-
-@here
-def test_clients_that_do_not_say_what_they_send_are_understood(ours: Organization) -> None:
-    client = client_of(person("ann", ours=Role.USER))
-    for kind in ("application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"):
-        answer = send(client, "post", "sample", {"a": 1}, content_type=kind)
-        assert (answer.status_code, answer.json()["data"]) == (201, {"a": 1})
-    checked = client_of(User.objects.create_superuser("root"), enforce_csrf_checks=True)
-    checked.cookies["csrftoken"] = token = "t" * 32
-    form = checked.post("/api/v1/sample", {"a": "b"}, headers={"x-csrftoken": token})
-    assert (form.status_code, form.json()["code"]) == (415, "unsupported_media_type")
-
-
-@here
-def test_a_body_has_a_limit(ours: Organization) -> None:
-    client = client_of(person("ann", ours=Role.USER))
-    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=100):
-        answer = send(client, "post", "sample", {"a": "b" * 100})
-        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-        assert send(client, "post", "sample", {"a": "b" * 20}).status_code == 201
-
-
-@here
-def test_lists_are_bare_arrays_with_their_pages_in_headers(ours: Organization) -> None:
-    for number in range(5):
-        project_create(organization=ours, name=f"P{number}")
-    client = client_of(person("ann", ours=Role.USER))
-    whole = client.get("/api/v1/sample")
-    assert [row["name"] for row in whole.json()] == ["P4", "P3", "P2", "P1", "P0"]
-    assert (whole["X-Total-Count"], whole.has_header("Link")) == ("5", False)
-    middle = client.get("/api/v1/sample?limit=2&offset=2")
-    assert [row["name"] for row in middle.json()] == ["P2", "P1"]
-    assert middle["X-Total-Count"] == "5"
-    links = dict(re.findall(r'<[^>]*\?([^>]*)>; rel="(\w+)"', middle["Link"]))
-    assert links == {"limit=2&offset=4": "next", "limit=2": "first"}  # both the first and the one before
-    assert client.get("/api/v1/sample?offset=9").json() == []
-
-
-@here
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=-1", "limit=x", "offset=-1", "offset=1.5", "offset=1" + "0" * 30]
-)
-def test_pages_that_make_no_sense_are_refused(ours: Organization, query: str) -> None:
-    answer = client_of(person("ann", ours=Role.USER)).get(f"/api/v1/sample?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")
-
-
-def test_unknown_addresses_answer_programs_in_json_and_people_with_a_page(client: Client) -> None:
-    answer = client.get("/api/v1/nothing/here")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert client.get("/nothing/here")["Content-Type"].startswith("text/html")
-
-
-@here
-def test_what_nobody_expected_is_still_json(ours: Organization) -> None:
-    client = client_of(person("ann", ours=Role.USER))
-    client.raise_request_exception = False
-    answer = client.get("/api/v1/sample/broken")
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal")

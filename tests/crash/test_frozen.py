@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from apps.agents import checks, verify
 from apps.agents.places import session_ref, worktree_path
@@ -32,6 +33,18 @@ def drafting(kind: str, _title: str, messages: list[dict[str, Any]]) -> Answer:
     ]
 
 
+def worker(studio: Studio) -> threading.Thread:
+    """Another one, which leaves no connection behind."""
+
+    def work() -> None:
+        try:
+            studio.run()
+        finally:
+            connections.close_all()
+
+    return threading.Thread(target=work)
+
+
 class Sleep:
     """Called in the middle of something: the first time, another worker does all that is left meanwhile."""
 
@@ -43,7 +56,7 @@ class Sleep:
             return
         self.slept = True
         Run.objects.filter(status=Run.Status.RUNNING).update(status=Run.Status.READY)
-        successor = threading.Thread(target=self.studio.run)
+        successor = worker(self.studio)
         successor.start()
         successor.join()
 
@@ -115,7 +128,7 @@ def test_it_does_not_sweep_up_the_checkout_of_its_successor(
         studio.run()
         done_waking.set()
 
-    successor = threading.Thread(target=studio.run)
+    successor = worker(studio)
     monkeypatch.setattr(verify, "run_checks", slow)
     bead = studio.bead("Note")
     zombie()

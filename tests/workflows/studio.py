@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.db import connections
+
 from apps.accounts.services import organization_ensure
 from apps.agents.hub import Hub
 from apps.agents.models import Session, Turn
@@ -105,7 +107,10 @@ class Studio:
     def _say(self, messages: list[dict[str, Any]], tools_offered: bool) -> ScriptedReply:
         head = str(messages[1]["content"]).splitlines()
         kind, title = head[0].removeprefix("# Task: "), head[1].removeprefix("Title: ")
-        answer = self.model(kind, title, messages)
+        try:
+            answer = self.model(kind, title, messages)
+        finally:
+            connections.close_all()  # of a thread of the server, which nobody else would close
         if isinstance(answer, str):
             return ScriptedReply(answer)
         answer = [judged(one, messages) for one in answer] if kind == "review" else answer

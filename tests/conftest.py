@@ -66,6 +66,15 @@ def uses_wall_clock(item: pytest.Item) -> bool:
     return item.path.parent.name == "browser" or item.get_closest_marker("slow") is not None
 
 
+def slow_parts(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """What goes to one process each: a slow test, or those of a module that share what takes long to make."""
+    parts: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            parts.setdefault(item.path if item.get_closest_marker("together") else item, []).append(item)
+    return list(parts.values())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deal the slow tests out to the processes, which begin with them: none ends long after the others.
@@ -84,17 +93,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     count = config.workerinput["workercount"]
-    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow = slow_parts(items)
     quick = [item for item in items if not item.get_closest_marker("slow")]
     left = len(items)
     items.clear()
     for number in range(count):
         share = left // (count - number)  # as --dist worksteal cuts them
-        own = slow[number::count]
-        rest = share - len(own)
+        own = [item for part in slow[number::count] for item in part]
+        rest = max(0, share - len(own))
         items += own + quick[:rest]
         del quick[:rest]
-        left -= share
+        left -= len(own) + rest
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from tests.providers.script_server import ScriptServer
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.together,  # each process would take 5 s to import LiteLLM
     pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),  # LiteLLM does so
 ]
 LIMITS = Patience(connect=5, total=20, idle=20)

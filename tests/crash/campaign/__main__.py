@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.crash.campaign.databases import Cluster
 from tests.crash.dying import ROOT
+from tests.templates import sqlite_copy
 
 LEASE = 8.0
 
@@ -82,6 +83,8 @@ def prepare(data: Path, cluster: Cluster | None, *, lease: float) -> None:
     tempfile.tempdir = None
     if cluster is not None:
         os.environ["DATABASE_URL"] = cluster.url
+    else:
+        sqlite_copy(data / "loom.sqlite3")
     import django  # noqa: PLC0415 - reads the environment
 
     django.setup()

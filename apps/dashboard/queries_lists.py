@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Page, Paginator
@@ -20,6 +22,7 @@ from apps.workflows.terminal import TELLERS
 PER_PAGE = 50
 TOLD = {*TELLERS, "bead.reopened", "bead.resumed"} - {"turn.replied"}
 RUN_FLOWS = 40
+ABOUT_DECISION = re.compile(r"decision:(\d{1,18})(?::|$)", re.ASCII)
 ABOUT = {
     "plans": ("Plans", ("plan.", "weave.", "requirements.")),
     "beads": ("Beads", ("bead.",)),
@@ -84,6 +87,13 @@ def runs_page(user: Any, status: str, flow: str, page: str | None) -> tuple[Page
     if flow:
         rows = rows.filter(flow=flow)
     return Paginator(rows.order_by("-pk"), PER_PAGE).get_page(page), flows
+
+
+def decisions_of(user: Any, runs: Iterable[Run]) -> dict[int, Decision]:
+    """Run -> the decision it is about, where its key names one."""
+    named = {run.pk: int(found[1]) for run in runs if (found := ABOUT_DECISION.match(run.key))}
+    rows = Decision.objects.for_user(user).in_bulk(named.values())
+    return {pk: rows[decision] for pk, decision in named.items() if decision in rows}
 
 
 def beads_by_id(ids: set[int | None]) -> dict[int, Bead]:

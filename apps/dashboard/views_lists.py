@@ -168,10 +168,13 @@ def conversations(request: HttpRequest) -> HttpResponse:
 def runs(request: HttpRequest) -> HttpResponse:
     status, flow = (storable_text(request.GET.get(name, "")) for name in ("status", "flow"))
     shown, flows = queries_lists.runs_page(request.user, status, flow, request.GET.get("page"))
-    beads = queries_lists.beads_by_id({row.bead_id for row in shown})
+    beads, decisions = (
+        queries_lists.beads_by_id({row.bead_id for row in shown}),
+        queries_lists.decisions_of(request.user, shown),
+    )
     context = {
         "shown": shown,
-        "rows": [(row, beads.get(row.bead_id or 0)) for row in shown],
+        "rows": [(row, beads.get(row.bead_id or 0), decisions.get(row.pk)) for row in shown],
         "status": status,
         "flow": flow,
         "flows": flows,

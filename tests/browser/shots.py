@@ -125,6 +125,7 @@ class Camera:
                 page.wait_for_selector(".note.error")
                 self.keep(page, look, "login-refused")
                 page.context.clear_cookies()
+                page.fill("[name=password]", "wrong")
                 page.keyboard.press("Enter")
                 page.wait_for_selector("text=open too long")
                 self.keep(page, look, "403-sent-late")

@@ -12,11 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 from apps.core.api_examples import TAGS
 from apps.core.broker import broker_url, celery_url
 from apps.core.sqlite3.base import BUSY_MS
-from loom_site.env import env_bool, env_float, env_int, env_list, env_str
+from loom_site.env import READ, env_bool, env_float, env_int, env_list, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOOM_DATA_DIR = Path(env_str("LOOM_DATA_DIR") or BASE_DIR / ".loom").absolute()
 DEBUG = env_bool("LOOM_DEBUG", False)
+LOOM_READ = READ
 
 
 def secret_key() -> str:
@@ -190,6 +191,7 @@ LOOM_LOGINS_PER_ADDRESS = env_int("LOOM_LOGINS_PER_ADDRESS", 50)
 LOOM_LOGIN_SECONDS = env_int("LOOM_LOGIN_SECONDS", 300)
 LOOM_TOKEN_SECONDS = env_int("LOOM_TOKEN_SECONDS", 900)
 LOOM_REFRESH_SECONDS = env_int("LOOM_REFRESH_SECONDS", 14 * 24 * 3600)
+SESSION_ENGINE = "apps.accounts.sessions"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"

@@ -19,8 +19,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 
 from apps.accounts.key_services import KEY_MARK, key_digest, key_prefix, key_used
-from apps.accounts.login_services import browser_sessions
-from apps.accounts.models import ApiKey, Login, Organization, User
+from apps.accounts.models import ApiKey, BrowserSession, Login, Organization, User
 from apps.accounts.tokens import (
     ACCESS,
     STREAM,
@@ -111,7 +110,7 @@ def _session_ended(access: Access) -> bool:
     if not access.credential.startswith(SESSION):
         return False
     key = unsealed(access.credential.removeprefix(SESSION))
-    return not browser_sessions().filter(session_key=key, expire_date__gt=timezone.now()).exists()
+    return not BrowserSession.objects.filter(session_key=key, expire_date__gt=timezone.now()).exists()
 
 
 def stream_token(person: User, *, session_key: str = "") -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
-from apps.accounts.models import Login, Membership, Organization, Role, User
+from apps.accounts.models import BrowserSession, Login, Membership, Organization, Role, User
 from apps.accounts.permissions import permissions_of
 from apps.accounts.tokens import ACCESS, REFRESH, BadToken, token_read, token_sign
 from apps.core.errors import NotFound, Unauthenticated
@@ -129,36 +127,41 @@ def everywhere_end(*, user: User, keep: str = "") -> int:
         sessions_end(user=user, keep=keep),
     )
     if browsers:
-        emit(
-            "login.ended",
-            organization_id=user.memberships.values_list("organization_id", flat=True).first(),
-            subject=f"user:{user.pk}",
-            actor=str(user),
-            reason="signed out everywhere",
-            browsers=browsers,
-        )
+        _tell_browsers(user, browsers, "signed out everywhere")
     return count + browsers
+
+
+@transaction.atomic
+def session_end(*, user: User, mark: str) -> bool:
+    """Sign a person out of one browser; False if it was signed out already, or is not theirs."""
+    ended = [row.pk for row in BrowserSession.objects.alive(user) if constant_time_compare(row.mark, mark)]
+    if not BrowserSession.objects.filter(pk__in=ended).delete()[0]:
+        return False
+    _tell_browsers(user, 1, "ended by its owner")
+    return True
 
 
 def sessions_end(*, user: User, keep: str = "") -> int:
     """End a person's browser sessions but `keep`; how many."""
-    alive = Session.objects.filter(expire_date__gt=timezone.now()).exclude(session_key=keep)
-    mine = [row.pk for row in alive.iterator() if row.get_decoded().get(SESSION_KEY) == str(user.pk)]
-    for start in range(0, len(mine), BATCH):
-        Session.objects.filter(pk__in=mine[start : start + BATCH]).delete()
-    return len(mine)
+    return BrowserSession.objects.filter(user=user).exclude(session_key=keep).delete()[0]
 
 
-def browser_sessions() -> Any:
-    """The rows of the engine that keeps them."""
-    return import_module(settings.SESSION_ENGINE).SessionStore.get_model_class().objects.all()
+def _tell_browsers(user: User, count: int, reason: str) -> None:
+    emit(
+        "login.ended",
+        organization_id=user.memberships.values_list("organization_id", flat=True).first(),
+        subject=f"user:{user.pk}",
+        actor=str(user),
+        reason=reason,
+        browsers=count,
+    )
 
 
 def logins_trim() -> int:
     """Delete sessions of browsers that have run out, and logins of programs a while later; how many."""
     now = timezone.now()
     old: tuple[Any, ...] = (
-        browser_sessions().filter(expire_date__lte=now).order_by("expire_date"),
+        BrowserSession.objects.filter(expire_date__lte=now).order_by("expire_date"),
         Login.objects.filter(expires_at__lte=now - KEPT).order_by("expires_at"),
     )
     count = 0

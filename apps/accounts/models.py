@@ -6,9 +6,11 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
+from django.contrib.sessions.base_session import AbstractBaseSession, BaseSessionManager
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from apps.core.models import Timestamped
 from apps.core.tenancy import EVERYTHING, access_of, visible_to
@@ -58,6 +60,7 @@ class User(AbstractUser):
 
     access = EVERYTHING  # of this object, where it came from a request: how far its credential reaches
     updated_at = models.DateTimeField(auto_now=True)
+    pending_email = models.EmailField(blank=True, help_text="Asked for; in force once it is confirmed.")
 
     objects: ClassVar[People] = People()
 
@@ -141,6 +144,37 @@ class Login(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}, {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class BrowserSessions(BaseSessionManager["BrowserSession"]):
+    def alive(self, user: Any) -> models.QuerySet[BrowserSession]:
+        """In which the person is signed in, the one used last first."""
+        return self.filter(user=user, expire_date__gt=timezone.now()).order_by("-used_at")
+
+
+class BrowserSession(AbstractBaseSession):
+    """What Django keeps of a browser; its key is what the browser shows, and is told to nobody else."""
+
+    # Without a constraint: a session is also saved whose account is gone.
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, null=True, related_name="browser_sessions", db_constraint=False
+    )
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    used_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[BrowserSessions] = BrowserSessions()
+
+    class Meta:
+        verbose_name = "browser session"
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.used_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def mark(self) -> str:
+        """By which its owner names it, without telling its key."""
+        return salted_hmac("loom.browser-session", self.session_key).hexdigest()[:32]
 
 
 class ApiKeyQuerySet(TenantQuerySet):

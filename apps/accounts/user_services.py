@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -18,7 +18,9 @@ from apps.accounts.permissions import organizations_with
 from apps.accounts.services import admin_keep, invitations_end, membership_set
 from apps.core.errors import BadInput, Conflict, Forbidden, Unauthenticated
 from apps.core.storable import storable_text
-from apps.events.bus import Fact, emit_all
+from apps.events.bus import Fact, emit, emit_all
+
+EMAIL_CHANGED: Final = "user.email_changed"
 
 
 @transaction.atomic
@@ -53,7 +55,7 @@ def user_create(
     except IntegrityError:
         raise _taken(user) from None
     membership_set(user=user, organization=organization, role=role, actor=actor)
-    _tell("user.created", user, actor, username=user.username, role=role)
+    user_tell("user.created", user, actor, username=user.username, role=role)
     return user
 
 
@@ -63,16 +65,28 @@ def _taken(user: User) -> Conflict:
 
 @transaction.atomic
 def user_update(*, user: User, email: str, actor: str = "") -> User:
-    email = email.strip().lower()
+    """By those who administer the account, or where nobody confirms: in force at once."""
+    email, before = email_read(email), user.email
+    User.objects.filter(pk=user.pk).update(email=email, pending_email="", updated_at=timezone.now())
+    user_tell("user.updated", user, actor, fields=["email"])
+    if before not in {"", email}:  # told to no organization: the address is the person's own affair
+        emit(
+            EMAIL_CHANGED, organization_id=None, subject=f"user:{user.pk}", actor=actor,
+            account=user.pk, before=before,
+        )  # fmt: skip
+    user.refresh_from_db()
+    return user
+
+
+def email_read(text: str) -> str:
+    """An address as it is kept; BadInput if it is none."""
+    email = text.strip().lower()
     try:
         if email:
             validate_email(email)
     except ValidationError as error:
         raise BadInput(" ".join(error.messages), details={"field": "email"}) from None
-    User.objects.filter(pk=user.pk).update(email=email, updated_at=timezone.now())
-    _tell("user.updated", user, actor, fields=["email"])
-    user.refresh_from_db()
-    return user
+    return email
 
 
 @transaction.atomic
@@ -88,7 +102,7 @@ def user_deactivate(*, user: User, actor: str = "") -> bool:
         sessions_end(user=user)  # else they would go on once the account is opened again
         invitations_end(by=user, actor=actor)
         ApiKey.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
-        _tell("user.deactivated", user, actor)
+        user_tell("user.deactivated", user, actor)
     return bool(closed)
 
 
@@ -99,7 +113,7 @@ def user_activate(*, user: User, actor: str = "") -> bool:
         is_active=True, updated_at=timezone.now()
     )
     if opened:
-        _tell("user.activated", user, actor)
+        user_tell("user.activated", user, actor)
     return bool(opened)
 
 
@@ -151,10 +165,11 @@ def _password_set(user: User, password: str, *, actor: str, kind: str) -> None:
     user.set_password(password)
     User.objects.filter(pk=user.pk).update(password=user.password, updated_at=timezone.now())
     logins_end(user=user, reason="password changed")
-    _tell(kind, user, actor)
+    user_tell(kind, user, actor)
 
 
-def _tell(kind: str, user: User, actor: str, **data: Any) -> None:
+def user_tell(kind: str, user: User, actor: str, **data: Any) -> None:
+    """An event about an account, in each organization of the person."""
     organizations: list[int | None] = list(user.memberships.values_list("organization_id", flat=True))
     emit_all(
         Fact(kind, organization_id, subject=f"user:{user.pk}", actor=actor, data=data)

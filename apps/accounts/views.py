@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apps.accounts.email_services import email_confirm, email_of
 from apps.accounts.invitation_services import invitation_accept, invitation_find, invitation_register
 from apps.accounts.login_services import organization_named
 from apps.accounts.middleware import CHOSEN
@@ -88,6 +89,19 @@ def password(request: HttpRequest) -> HttpResponse:
             messages.success(request, "Your password was changed; you are logged out everywhere else.")
             return HttpResponseRedirect(reverse("home"))
     return render(request, "accounts/password.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@login_required
+def email(request: HttpRequest, token: str) -> HttpResponse:
+    """Confirm one's new address; only by a button, since mail programs open links to look at them."""
+    user: Any = request.user
+    if request.method == "POST":
+        address = email_confirm(user=user, token=token)
+        messages.success(request, f"{address} is your e-mail address now.")
+        return HttpResponseRedirect(reverse("account"))
+    return render(request, "accounts/email.html", {"address": email_of(user=user, token=token)})
 
 
 @require_POST

@@ -79,8 +79,8 @@ class DeliveryAdmin(HistoryAdmin):
     list_select_related = ["user"]
     actions: list[Any] = ["send_again"]
     fields = [
-        "user", "channel", "is_test", "status", "target", "response_status", "error", "attempts", "slot",
-        "due_at", "created_at", "ended_at", "notifications_shown",
+        "user", "channel", "is_test", "about", "status", "target", "response_status", "error", "attempts",
+        "slot", "due_at", "created_at", "ended_at", "notifications_shown",
     ]  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

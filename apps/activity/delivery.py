@@ -125,7 +125,7 @@ def delivery_failed(*, delivery: Delivery, error: Undeliverable) -> str:
     else:
         again = now + FIRST_REST * 2 ** (delivery.attempts - 1)
         preferences: NotificationPreferences | None = getattr(delivery.user, "notification_preferences", None)
-        if preferences is not None and not delivery.is_test:
+        if preferences is not None and not (delivery.is_test or delivery.about):
             again = after_quiet(preferences, again)
         fields |= {"status": Status.PENDING, "due_at": again}
     if _mine(delivery).update(**fields) and gives_up:

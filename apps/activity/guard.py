@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseError
 
 from apps.accounts.authentication import person_renew
-from apps.accounts.models import User
+from apps.accounts.models import BrowserSession, User
 from apps.activity.sight import Sight, sight_of
 from apps.core.tenancy import Access, access_of
 from apps.events.feed import in_thread
@@ -53,7 +52,7 @@ class Pass:
 def passes_renew(passes: set[Pass]) -> dict[Pass, Sight | None]:
     """What each of them sees now; None where the access has ended."""
     keys = {one.session_key for one in passes if one.session_key}
-    alive = set(Session.objects.filter(session_key__in=keys).values_list("session_key", flat=True))
+    alive = set(BrowserSession.objects.filter(session_key__in=keys).values_list("session_key", flat=True))
     return {one: _renew(one) if one.session_key in {"", *alive} else None for one in passes}
 
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
+from apps.activity.account_mail import account_text, is_wanted
 from apps.activity.models import Delivery, Notification, NotificationPreferences
 from apps.activity.outbound import Undeliverable, post
 from apps.activity.preferences import channels
@@ -43,6 +44,8 @@ class Told:
 
 def prepared(delivery: Delivery) -> Send:
     """The message as it is now, to be handed over. Raises Unwanted, or Undeliverable."""
+    if delivery.about:
+        return prepare_account_mail(delivery)
     if not delivery.is_test:
         _still_wanted(delivery)
     told = _told(delivery)
@@ -114,14 +117,23 @@ def prepare_email(delivery: Delivery, told: Told) -> Send:
     address = delivery.user.email
     if not address:
         raise Undeliverable("The account has no e-mail address.", is_final=True)
+    delivery.target = address[:300]
+    return _prepare_mail(delivery, *email_text(delivery, told))
+
+
+def prepare_account_mail(delivery: Delivery) -> Send:
+    if not is_wanted(delivery):
+        raise Unwanted("The address was confirmed, withdrawn or replaced meanwhile.")
+    return _prepare_mail(delivery, *account_text(delivery))
+
+
+def _prepare_mail(delivery: Delivery, subject: str, text: str) -> Send:
     if not settings.LOOM_EMAIL_URL:
         raise Undeliverable("This installation sends no e-mail: LOOM_EMAIL_URL is not set.", is_final=True)
-    delivery.target = address[:300]
-    subject, text = email_text(delivery, told)
     # The same for every attempt, so that mail programs show one that came twice once.
     message_id = f"<loom-delivery-{delivery.pk}-{int(delivery.created_at.timestamp())}@{_host()}>"
     message = EmailMessage(
-        subject, text, settings.LOOM_EMAIL_FROM, [address], headers={"Message-ID": message_id}
+        subject, text, settings.LOOM_EMAIL_FROM, [delivery.target], headers={"Message-ID": message_id}
     )
     return lambda: _send(message)
 

@@ -133,6 +133,11 @@ class Delivery(models.Model):
         EMAIL = "email", "e-mail"
         WEBHOOK = "webhook"
 
+    class About(models.TextChoices):
+        NOTIFICATIONS = ""
+        CONFIRM = "confirm", "to confirm the address"
+        CHANGED = "changed", "about the change of the address"
+
     class Status(models.TextChoices):
         PENDING = "pending"
         SENDING = "sending"
@@ -144,6 +149,7 @@ class Delivery(models.Model):
     channel = models.CharField(max_length=10, choices=Channel.choices)
     notifications = models.ManyToManyField(Notification, blank=True, related_name="deliveries")
     is_test = models.BooleanField(default=False)
+    about = models.CharField(max_length=10, choices=About.choices, blank=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     slot = models.CharField(max_length=60, help_text="Digests of one slot are one message.")
     due_at = models.DateTimeField(help_text="When it is sent, or tried again.")

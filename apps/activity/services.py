@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts.email_services import ASKED
 from apps.accounts.models import User
 from apps.activity import delivery as queue
 from apps.activity.models import Delivery, Notification, NotificationPreferences
@@ -238,3 +239,31 @@ def delivery_retry(*, delivery: Delivery, actor: str) -> Delivery:
     after_commit(queue.enqueue, delivery.pk)
     found: Delivery = rows.get()
     return found
+
+
+# -- About one's own account ----------------------------------------------------------------------
+
+
+@transaction.atomic
+def account_mails_plan(*, event: Event) -> None:
+    """What an event sends, once, however often it is handled."""
+    user = User.objects.filter(pk=event.data["account"], is_active=True).first()
+    if user is None or not settings.LOOM_EMAIL_URL:
+        return
+    if event.kind == ASKED:
+        _plan(event, user, Delivery.About.CONFIRM, user.pending_email)
+    _plan(event, user, Delivery.About.CHANGED, event.data.get("before", user.email))
+
+
+def _plan(event: Event, user: User, about: str, target: str) -> None:
+    if not target:
+        return
+    now = timezone.now()
+    planned, is_new = Delivery.objects.get_or_create(
+        user=user,
+        channel=Delivery.Channel.EMAIL,
+        slot=f"{about}:{event.pk}",
+        defaults={"about": about, "target": target, "due_at": now, "created_at": now},
+    )
+    if is_new:
+        after_commit(queue.enqueue, planned.pk)

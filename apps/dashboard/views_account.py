@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from apps.accounts.email_services import email_change, email_withdraw
 from apps.accounts.key_services import key_create, key_revoke
-from apps.accounts.login_services import everywhere_end, login_end, role_of
-from apps.accounts.models import ApiKey, Login, Membership, Organization
+from apps.accounts.login_services import everywhere_end, login_end, role_of, session_end
+from apps.accounts.models import ApiKey, BrowserSession, Login, Membership, Organization
 from apps.accounts.permissions import ACCOUNT, ADMIN, DELETE, READ, RESOURCES, USE, WRITE, permissions_of
-from apps.accounts.user_services import user_update
 from apps.core.errors import BadInput, LoomError
 from apps.core.storable import storable_text
+from apps.dashboard.devices import device
 from apps.dashboard.pages import act, found, number_in, page, sent, show
 from apps.projects.models import Project
 
@@ -113,8 +115,13 @@ def _show_account(
     context = {
         "memberships": list(Membership.objects.filter(user=user).select_related("organization")[:SHOWN]),
         "shared": list(Project.objects.filter(user_shares__user=user).defer("prd").order_by("name")[:SHOWN]),
+        "browsers": [
+            (row, device(row.user_agent), row.session_key == request.session.session_key)
+            for row in BrowserSession.objects.alive(user).defer("session_data")[:SHOWN]
+        ],
         "logins": list(Login.objects.valid().filter(user=user).select_related("organization")[:SHOWN]),
         "email": email if trouble else user.email,
+        "confirms": bool(settings.LOOM_EMAIL_URL),
         "trouble": trouble,
     }
     return show(request, "dashboard/account.html", context, status)
@@ -125,11 +132,27 @@ def account_save(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     email = request.POST.get("email", "")[:254]
     try:
-        user_update(user=user, email=email, actor=str(user))
+        waits = email_change(user=user, email=email)
     except LoomError as error:
         return _show_account(request, trouble=str(error), email=email, status=error.status)
-    messages.success(request, "Saved.")
+    said = f"A link to confirm it is on its way to {user.pending_email}." if waits else "Saved."
+    messages.success(request, said)
     return HttpResponseRedirect(reverse("account"))
+
+
+@act
+def email_stays(request: HttpRequest) -> str:
+    user: Any = request.user
+    email_withdraw(user=user)
+    return f"Your address stays {user.email}." if user.email else "Your account stays without an address."
+
+
+@act
+def browser_ends(request: HttpRequest, *, mark: str) -> str:
+    user: Any = request.user
+    if not session_end(user=user, mark=mark):
+        raise Http404
+    return "That browser is signed out."
 
 
 @act

@@ -15,8 +15,7 @@ from guardian.shortcuts import assign_perm
 
 from apps.accounts.authentication import person_from, person_renew, stream_person, stream_token
 from apps.accounts.key_services import key_create, key_revoke
-from apps.accounts.login_services import browser_sessions
-from apps.accounts.models import ApiKey, Login, Organization, Role, User
+from apps.accounts.models import ApiKey, BrowserSession, Login, Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
 from apps.accounts.tasks import trim
 from apps.accounts.tokens import ACCESS, token_sign
@@ -300,13 +299,13 @@ def test_what_has_run_out_is_not_kept_for_ever(ann: User) -> None:
         Client().force_login(ann)
         log_in(ann)
     now = timezone.now()
-    sessions = browser_sessions()
+    sessions = BrowserSession.objects.all()
     sessions.filter(pk=sessions[0].pk).update(expire_date=now - timedelta(seconds=1))
     first, second = Login.objects.order_by("created_at")
     Login.objects.filter(pk=first.pk).update(expires_at=now - timedelta(days=31))
     Login.objects.filter(pk=second.pk).update(expires_at=now - timedelta(days=1))
     trim()
-    assert browser_sessions().count() == 1
+    assert BrowserSession.objects.count() == 1
     assert list(Login.objects.all()) == [second]
 
 

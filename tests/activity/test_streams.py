@@ -11,12 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from django.contrib.sessions.models import Session
 from django.db import connections, transaction
 from django.test import Client
 
 from apps.accounts.authentication import stream_token
-from apps.accounts.models import Organization, Role, User
+from apps.accounts.models import BrowserSession, Organization, Role, User
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
 from apps.activity import guard, sse
 from apps.events import feed
@@ -156,7 +155,7 @@ def test_a_stream_ends_when_access_does(house: House, end: str, monkeypatch: pyt
             case "removed":
                 membership_remove(membership=house.ann.memberships.get())
             case "logout":
-                Session.objects.filter(session_key=mine["sessionid"]).delete()
+                BrowserSession.objects.filter(session_key=mine["sessionid"]).delete()
             case "password":
                 house.ann.set_password("another horse battery")
                 house.ann.save()

@@ -12,6 +12,7 @@ MAIN = [
 ]
 ADMIN = [
     *MAIN,
+    "/installation/",
     "/admin/engine/run/",
     "/admin/beads/bead/2/change/",
     "/admin/agents/session/",

@@ -16,6 +16,7 @@ from tests.tenancy.table import Row, everybody, many, one, organization, own
 OTHERS = {"pk": "colleague"}
 ORGANIZATION = {"pk": "organization"}
 KEYS_REFUSED = {"key": 403, "other key": 403}
+SIGNED_OUT = {"key": 302, "other key": 302, "anonymous": 302}
 ROWS: dict[str, Row] = {
     "GET /api/v1/health": everybody(),
     "POST /api/v1/auth/login": everybody(
@@ -101,6 +102,8 @@ ROWS: dict[str, Row] = {
         body={"current": "x", "new": "y"},
         expect={"all": 400, "key": 302, "other key": 302, "anonymous": 302},
     ),
+    "GET /account/email/{token}/": own({"token": "=x"}, expect={"all": 404, **SIGNED_OUT}),
+    "POST /account/email/{token}/": own({"token": "=x"}, expect={"all": 404, **SIGNED_OUT}),
     "POST /account/organization/": own(expect={"all": 302}),
 }
 

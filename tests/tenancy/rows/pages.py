@@ -13,6 +13,7 @@ TALK = {"session_id": "talk"}
 MEMBERS = ("viewer", "user", "admin")
 WORKFLOWS = "workflows:write"
 NOBODY = {"all": 302}
+OPERATORS = {"all": 404, "key": 302, "other key": 302, "anonymous": 302}
 EVERYBODY = ("stranger", "removed", "viewer", "user", "admin", "shared")
 
 
@@ -142,7 +143,10 @@ ROWS: dict[str, Row] = {
     "GET /account/": own(),
     "POST /account/save/": own(),
     "POST /account/logins/end/": own(),
+    "POST /account/email-stays/": own(),
+    "POST /account/browsers/{mark}/end/": of_nobody_here({"mark": "=0123456789abcdef"}),
     "POST /account/logins/{login_id}/end/": of_nobody_here({"login_id": "login"}),
+    "GET /installation/": own(expect=OPERATORS),
     "GET /people/": many(common=True),
     "POST /people/add/": organization(
         body={"organization": "zqshared", "username": "new", "password": "short"}, permission="users:write"

@@ -10,7 +10,7 @@ from celery.signals import task_prerun
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loom_site.settings")
-# Each process would check again what the command that started it has checked, and import all pages for it.
+# Each process would check again what the command that started it has checked.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("loom")

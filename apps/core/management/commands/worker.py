@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import warnings
 
 from celery import current_app
@@ -10,6 +11,7 @@ from celery.apps import worker as worker_program
 from celery.concurrency import thread
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_ready
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.core.telemetry import telemetry_start
@@ -29,8 +31,9 @@ class Command(BaseCommand):
     help = "Advance runs, LOOM_WORKER_THREADS at a time."
 
     def preload(self) -> None:
-        """Import every app's tasks."""
+        """Import every app's tasks, and the pages: notifications tell their addresses."""
         current_app.loader.import_default_modules()
+        importlib.import_module(settings.ROOT_URLCONF)
 
     def handle(self, *args: object, **options: object) -> None:
         # Said of running as root: messages are JSON, and agents' commands run as another user in a sandbox.

@@ -31,7 +31,7 @@ from apps.agents.safety import bead_stop, rest_of
 from apps.agents.seat import SESSIONS, Seat, forget, idle_turns, max_turns, seat_of
 from apps.agents.secrets import reply_masked, secrets_learn
 from apps.agents.services import outputs_keep, session_say, turn_add, turn_finish
-from apps.agents.statements import hands_over, is_untouched, keep_results
+from apps.agents.statements import hands_over, keep_results
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
 from apps.core.storable import storable
@@ -139,7 +139,7 @@ def _reply(handle: Handle, seat: Seat) -> dict[str, Any]:
 def _bead_limit(seat: Seat) -> dict[str, Any] | None:
     """What its bead has been through may forbid to go on, or demand a rest first."""
     session = seat.session
-    if session.kind != Session.Kind.WORK or session.bead_id is None or is_untouched(session):
+    if session.kind != Session.Kind.WORK or session.bead_id is None or seat.is_untouched():
         return None
     if stop := bead_stop(session.bead_id):
         return {"stop": stop.reason, "detail": stop.detail}

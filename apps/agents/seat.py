@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from apps.agents.results import CommandResult
 from apps.agents.safety import Trail
 from apps.agents.sandbox import Sandbox
 from apps.agents.secrets import project_masker
-from apps.agents.statements import hands_over
+from apps.agents.statements import hands_over, sessions_of_beads
 from apps.agents.workspace import Workspace
 from apps.core.lookup import Lookup
 from apps.engine import leases
@@ -43,7 +44,8 @@ class Seat:
     trail: Trail = field(default_factory=Trail)
     pins: Pins = field(default_factory=Pins)
     untold: bool = True  # the newest turn may have no results yet
-    handed_over: bool | None = None  # whether its agent was told to stop, as the last turn found it
+    handed_over: bool | None = None  # whether its agent was told to stop, as it was last read
+    on_bead: int | None = None  # how many sessions there were on its bead when it was read, if that was asked
     _workspace: Workspace | None = None
 
     @property
@@ -87,6 +89,13 @@ class Seat:
         """Whether its agent was told to stop and give the work to others."""
         told, self.handed_over = self.handed_over, None
         return hands_over(self.session.agent_id)() if told is None else told
+
+    def is_untouched(self) -> bool:
+        """Whether this is the first session on its bead, and nothing was said in it yet."""
+        if self.session.turn_count or self.session.bead_id is None:
+            return False
+        on_bead, self.on_bead = self.on_bead, None
+        return (on_bead or sessions_of_beads([self.session.bead_id])[self.session.bead_id]) == 1
 
     def restore(self) -> None:
         """Forget what an interrupted turn wrote: the tree is as the last finished turn left it.
@@ -164,8 +173,16 @@ def forget(session_id: int) -> None:
     current().scratch.pop(f"seat:{session_id}", None)
 
 
+def sessions_read(session_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """For the scratch of runs that begin with these sessions: what their seats are made of, by session."""
+    sessions = SESSIONS.all(session_ids)
+    counts = sessions_of_beads([one.bead_id for one in sessions if one.bead_id is not None])
+    return {one.pk: {f"read:{one.pk}": (one, counts.get(one.bead_id or 0))} for one in sessions}
+
+
 def _load(session_id: int) -> Seat:
-    session = SESSIONS.get(session_id)
+    read, on_bead = current().scratch.pop(f"read:{session_id}", (None, None))
+    session: Session = read or SESSIONS.get(session_id)
     session.agent.project = session.project
     if session.bead is not None:
         session.bead.project = session.project
@@ -176,6 +193,8 @@ def _load(session_id: int) -> Seat:
         talk=Conversation.load(session, turns, retold),
         hub=Hub(hub_path(session.project_id)),
         head=session.head_commit or session.base_commit,
+        handed_over=session.agent.hands_over,
+        on_bead=on_bead,
     )
     seat.untold = bool(turns)
     for turn in turns:

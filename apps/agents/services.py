@@ -22,7 +22,7 @@ from apps.agents.statements import close_turn, open_turn
 from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
-from apps.core.sql import execute_all, insert_all
+from apps.core.sql import execute_rows, insert_all
 from apps.core.states import move
 from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
@@ -84,13 +84,17 @@ def _chosen(posts: Sequence[Post], idle: dict[str, list[Agent]]) -> list[Agent |
 
 
 def _set_to_work(taken: Sequence[tuple[Agent, Bead | None]]) -> None:
+    if not taken:
+        return
     now = timezone.now()
-    moved = execute_all(
-        "UPDATE agents_agent SET status = 'working', current_bead_id = %s, last_active_at = %s,"
-        " updated_at = %s WHERE id = %s AND status = 'idle'",
-        [(bead.pk if bead else None, now, now, agent.pk) for agent, bead in taken],
+    moved = execute_rows(
+        "UPDATE agents_agent SET status = 'working', current_bead_id = CAST(taken.column2 AS bigint),"
+        " last_active_at = %s, updated_at = %s FROM {rows} AS taken"
+        " WHERE id = taken.column1 AND status = 'idle'",
+        [now, now],
+        [(agent.pk, bead.pk if bead else None) for agent, bead in taken],
     )
-    if moved != len(taken):
+    if moved.count != len(taken):
         raise Conflict("An idle agent was taken by somebody else.", hint="Try again.")
     for agent, bead in taken:
         agent.status, agent.current_bead = Agent.Status.WORKING, bead

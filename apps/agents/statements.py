@@ -5,7 +5,7 @@ Building them through the ORM costs several times what they do. What they write 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import connection
@@ -30,7 +30,7 @@ _HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
 _LETTERS = """
 SELECT 1 FROM agents_message WHERE project_id = %s AND delivered_at IS NULL
     AND ((bead_id IS NULL AND to_role = %s) OR bead_id = %s) LIMIT 1"""
-_SESSIONS_OF_BEAD = "SELECT COUNT(*) FROM agents_session WHERE bead_id = %s"
+_SESSIONS_OF_BEADS = "SELECT bead_id, COUNT(*) FROM agents_session WHERE bead_id IN ({}) GROUP BY bead_id"
 
 
 def open_turn(session: Session, turn: Turn, doing: str) -> None:
@@ -65,9 +65,7 @@ def letters_wait(project_id: int, role: str, bead_id: int | None, *, then: Calla
     send(_LETTERS, [project_id, role, bead_id], then=lambda found: then() if found.rows else None)
 
 
-def is_untouched(session: Session) -> bool:
-    """Whether this is the first session on its bead, and nothing was said in it yet."""
-    if session.turn_count:
-        return False
-    ((count,),) = send(_SESSIONS_OF_BEAD, [session.bead_id]).rows
-    return bool(count == 1)
+def sessions_of_beads(bead_ids: Sequence[int]) -> dict[int, int]:
+    """How many sessions there were on each bead."""
+    places = ", ".join(["%s"] * len(bead_ids))
+    return dict(send(_SESSIONS_OF_BEADS.format(places), bead_ids).rows) if bead_ids else {}

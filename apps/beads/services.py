@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.beads.graph import find_cycle
 from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.core.errors import BadInput, Conflict
-from apps.core.sql import execute_all
+from apps.core.sql import execute_rows
 from apps.core.states import move
 from apps.engine.models import Run
 from apps.events.bus import Fact, emit, emit_all
@@ -233,14 +233,17 @@ def _assigned(bead: Bead, agent: str) -> tuple[Fact, Fact]:
 @transaction.atomic
 def beads_claim(*, claims: Sequence[tuple[Bead, str]]) -> None:
     """Give open beads to the agents beside them, all or none; Conflict if one is not open any more."""
+    if not claims:
+        return
     now = timezone.now()
-    moved = execute_all(
-        "UPDATE beads_bead SET status = 'in_progress', stage = 'working', assigned_to = %s,"
+    moved = execute_rows(
+        "UPDATE beads_bead SET status = 'in_progress', stage = 'working', assigned_to = taken.column2,"
         " attempts = attempts + 1, started_at = COALESCE(started_at, %s), updated_at = %s"
-        " WHERE id = %s AND status = 'open'",
-        [(agent, now, now, bead.pk) for bead, agent in claims],
+        " FROM {rows} AS taken WHERE id = taken.column1 AND status = 'open'",
+        [now, now],
+        [(bead.pk, agent) for bead, agent in claims],
     )
-    if moved != len(claims):
+    if moved.count != len(claims):
         raise Conflict("A bead was taken or changed by somebody else.", hint="Try again.")
     emit_all(fact for bead, agent in claims for fact in _assigned(bead, agent))
 

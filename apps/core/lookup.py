@@ -20,6 +20,7 @@ from apps.core.together import send
 
 M = TypeVar("M", bound=Model)
 PLACE = -919_191  # stands for the key while the statement is built
+IN_PLACE = "IN (%s)"
 
 
 @dataclass(frozen=True)
@@ -94,20 +95,30 @@ class Lookup(Generic[M]):
 
     def get(self, key: int) -> M:
         """The row; raises the model's DoesNotExist."""
-        built = self._build()
-        found = send(built.sql, [key if value == PLACE else value for value in built.parameters]).rows
-        for values in built.compiler.apply_converters(found, built.converters):
-            row: M = self._rows.model.from_db(DEFAULT_DB_ALIAS, built.names, values[built.own])
-            for populator in built.related:
-                populator.populate(values, row)
+        for row in self.all([key]):
             return row
         model: Any = self._rows.model
         raise model.DoesNotExist(f"There is no {model.__name__} {key}.")
 
+    def all(self, keys: Sequence[int]) -> list[M]:
+        """The rows that there are, by one statement."""
+        built = self._build()
+        places = f"IN ({', '.join(['%s'] * len(keys))})"
+        sql = built.sql if len(keys) == 1 else built.sql.replace(IN_PLACE, places)
+        values = [key for value in built.parameters for key in (keys if value == PLACE else [value])]
+        found = send(sql, values).rows if keys else []
+        return [self._row(built, one) for one in built.compiler.apply_converters(found, built.converters)]
+
+    def _row(self, built: _Built, values: Sequence[Any]) -> M:
+        row: M = self._rows.model.from_db(DEFAULT_DB_ALIAS, built.names, values[built.own])
+        for populator in built.related:
+            populator.populate(values, row)
+        return row
+
     def _build(self) -> _Built:
         with self._lock:
             if self._built is None:
-                compiler: Any = self._rows.filter(pk=PLACE).query.get_compiler(DEFAULT_DB_ALIAS)
+                compiler: Any = self._rows.filter(pk__in=[PLACE]).query.get_compiler(DEFAULT_DB_ALIAS)
                 sql, parameters = compiler.as_sql()
                 populators: Any = orm.get_related_populators
                 own = compiler.klass_info["select_fields"]

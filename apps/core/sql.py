@@ -108,12 +108,14 @@ def execute(statement: str, values: Iterable[Any]) -> Sent:
     return send(statement, _adapted(values, connections[DEFAULT_DB_ALIAS]))
 
 
-def execute_all(statement: str, rows: Iterable[Iterable[Any]]) -> int:
-    """The same for many sets of values; how many rows were touched in all."""
-    connection = connections[DEFAULT_DB_ALIAS]
-    with direct() as cursor:
-        cursor.executemany(statement, [_adapted(values, connection) for values in rows])
-        return int(cursor.rowcount)
+def execute_rows(statement: str, values: Iterable[Any], rows: Sequence[Sequence[Any]]) -> Sent:
+    """The same for a statement about many rows at once: `{rows}` in it stands for VALUES, after `values`.
+
+    Their columns are called column1, column2 and so on.
+    """
+    group = f"({', '.join(['%s'] * len(rows[0]))})"
+    places = f"(VALUES {', '.join([group] * len(rows))})"
+    return execute(statement.format(rows=places), [*values, *(value for row in rows for value in row)])
 
 
 def _adapted(values: Iterable[Any], connection: BaseDatabaseWrapper) -> list[Any]:

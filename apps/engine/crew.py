@@ -2,7 +2,8 @@
 
 Celery's messages only tell it which runs to look at. Of many that come together a few are worked on at once,
 until each talks to the outside world: the first is on its way long before the last has begun, and the last
-waits no longer than if all of them had fought for the processor.
+waits no longer than if all of them had fought for the processor. They are claimed together, as far as there
+are threads that take them up.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from contextlib import suppress
 from django.db import Error, close_old_connections, connection, connections
 
 from apps.engine import doorbell, leases, runner
+from apps.engine.execution import Execution
 from apps.engine.lending import borrow_here, close_idle, lend
 from apps.engine.pacing import Lanes, paced
+from apps.engine.rows import CLAIMED_AT_ONCE
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ class Crew:
         self._size = size
         self._pid = os.getpid()
         self._waiting: deque[int] = deque()
-        self._busy = 0
+        self._claimed: deque[Execution] = deque()
+        self._busy = 0  # runs that are claimed or being claimed; for each there is a thread
         self._is_stopping = False
         self._changed = threading.Condition()
         self._lanes = Lanes()
@@ -77,25 +81,50 @@ class Crew:
         with suppress(Error):  # whoever comes first finds the database open
             connection.ensure_connection()
         lend()
-        while (run_id := self._next()) is not None:
-            try:
-                with paced(self._lanes):
-                    runner.advance(run_id)
-            except Error as error:
-                log.warning("run %s could not be taken up, the sweep will find it: %s", run_id, error)
-            except BaseException:
-                log.exception("run %s could not be advanced", run_id)
+        while self._wait():
+            with paced(self._lanes):
+                execution = self._take_one()
+                if execution is not None:
+                    self._advance(execution)
             close_old_connections()
             lend()
-            with self._changed:
-                self._busy -= 1
         connections.close_all()
 
-    def _next(self) -> int | None:
+    def _wait(self) -> bool:
+        """Until there is something to do; False if there never will be again."""
         with self._changed:
-            while not self._is_stopping:
-                if self._waiting:
-                    self._busy += 1
-                    return self._waiting.popleft()
+            while not self._claimed and not (self._waiting and self._busy < self._size):
+                if self._is_stopping:
+                    return False
                 self._changed.wait()
-            return None
+            return bool(self._claimed) or not self._is_stopping
+
+    def _take_one(self) -> Execution | None:
+        """A run that is claimed; None if others were faster."""
+        with self._changed:
+            if self._claimed:
+                return self._claimed.popleft()
+            room = 0 if self._is_stopping else self._size - self._busy
+            some = [self._waiting.popleft() for _ in range(min(room, len(self._waiting), CLAIMED_AT_ONCE))]
+            self._busy += len(some)
+        claimed: list[Execution] = []
+        try:
+            claimed = runner.claim_all(some)
+        except BaseException:
+            log.exception("runs %s could not be taken up", some)
+        with self._changed:
+            self._busy -= len(some) - len(claimed)
+            self._claimed.extend(claimed[1:])
+            self._changed.notify(len(self._claimed) + len(self._waiting))
+        return claimed[0] if claimed else None
+
+    def _advance(self, execution: Execution) -> None:
+        try:
+            runner.go_on(execution)
+        except Error as error:
+            log.warning("run %s goes on when its lease has run out: %s", execution.run.key, error)
+        except BaseException:
+            log.exception("run %s could not be advanced", execution.run.key)
+        finally:
+            with self._changed:
+                self._busy -= 1

@@ -9,7 +9,7 @@ steps return what they recorded. So a flow must ask for its steps in the same or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,6 +44,8 @@ __all__ = [
 
 T = TypeVar("T")
 FlowFunction = Callable[..., Any]
+# For runs that begin together, by run: what is put into the scratch of each.
+Prepare = Callable[[Sequence[Run]], dict[int, dict[str, Any]]]
 
 MAX_LOST = 20  # attempts of one call that may end with the worker's death or the database's
 KEPT_FAILURES = 20  # of one call
@@ -54,20 +56,24 @@ class Flow:
     name: str
     function: FlowFunction
     version: int
+    prepare: Prepare | None = None
 
 
 FLOWS: dict[str, Flow] = {}  # the newest version of each
 _older: dict[tuple[str, int], Flow] = {}
 
 
-def flow(name: str, *, version: int = 1) -> Callable[[FlowFunction], FlowFunction]:
+def flow(
+    name: str, *, version: int = 1, prepare: Prepare | None = None
+) -> Callable[[FlowFunction], FlowFunction]:
     """Register a flow under a name that never changes.
 
-    Several versions may stand side by side: new runs take the newest, older ones stay with theirs.
+    Several versions may stand side by side: new runs take the newest, older ones stay with theirs. `prepare`
+    may read what runs need first that begin together; each must manage without.
     """
 
     def register(function: FlowFunction) -> FlowFunction:
-        made, newest, same = Flow(name, function, version), FLOWS.get(name), flow_of(name, version)
+        made, newest, same = Flow(name, function, version, prepare), FLOWS.get(name), flow_of(name, version)
         if same is not None and same.function.__module__ != function.__module__:
             places = f"{same.function.__module__} and {function.__module__}"
             raise RuntimeError(f"Version {version} of the flow {name!r} is registered twice: in {places}.")

@@ -89,12 +89,17 @@ def is_stopping() -> bool:
     return _stopping.is_set()
 
 
-@contextmanager
-def held(run_id: int, fence: int) -> Iterator[None]:
-    """Keep the lease of a claimed run alive for as long as the block runs."""
+def keep(run_id: int, fence: int) -> None:
+    """Keep the lease of a claimed run alive until a block in which it is `held` ends."""
     with _lock:
         _held.add((run_id, fence))
         _ensure_thread()
+
+
+@contextmanager
+def held(run_id: int, fence: int) -> Iterator[None]:
+    """Keep the lease of a claimed run alive for as long as the block runs."""
+    keep(run_id, fence)
     try:
         yield
     finally:

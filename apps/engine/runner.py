@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,9 +31,9 @@ from apps.engine.errors import (
     is_outage,
 )
 from apps.engine.execution import Execution, executing
-from apps.engine.flow import Flow, flow_of, versions_of
+from apps.engine.flow import FLOWS, Flow, flow_of, versions_of
 from apps.engine.models import ANY_CHILD, CHILD, Run, Signal
-from apps.engine.rows import run_claim
+from apps.engine.rows import CLAIMED_AT_ONCE, run_claim, runs_claim
 from apps.engine.services import run_signal
 from apps.engine.telling import tell
 
@@ -58,16 +59,50 @@ def advance(run_id: int) -> bool:
     execution = None if leases.is_stopping() else _claim(run_id)
     if execution is None:
         return False
+    go_on(execution)
+    return True
+
+
+def go_on(execution: Execution) -> None:
+    """Go on with a run that was claimed, as far as it goes."""
     run = execution.run
     story = f"bead:{run.bead_id}" if run.bead_id else run.key
     with (
+        leases.held(run.pk, run.fence),
         span(f"run {run.flow}", story=story, loom__run=run.key, loom__attempt=run.attempts),
         logs_about(Subject(run.organization_id, run.project_id, run.bead_id)),
         executing(execution),
-        leases.held(run.pk, run.fence),
     ):
         _advance(execution)
-    return True
+
+
+def claim_all(run_ids: Sequence[int]) -> list[Execution]:
+    """Take those of the runs that are due, in their order; who goes on with them does so soon.
+
+    What is read of all of them at once is cheaper than what each reads for itself.
+    """
+    claimed: list[Execution] = []
+    try:
+        for execution in () if leases.is_stopping() else _claims(run_ids):
+            leases.keep(execution.run.pk, execution.run.fence)
+            claimed.append(execution)
+    except Error as error:
+        log.warning("some of the runs %s were not taken up, the sweep will find them: %s", run_ids, error)
+    _prepare(claimed)
+    return claimed
+
+
+def _claims(run_ids: Sequence[int]) -> Iterator[Execution]:
+    now, taken = timezone.now(), set[int]()
+    for first in range(0, len(run_ids) if len(run_ids) > 1 else 0, CLAIMED_AT_ONCE):
+        some = run_ids[first : first + CLAIMED_AT_ONCE]
+        runs = runs_claim(some, owner=leases.owner(), now=now, until=now + leases.LEASE)
+        crashpoint("after_claim")
+        taken |= {run.pk for run in runs}
+        yield from map(_execution, runs)
+    for run_id in run_ids:
+        if run_id not in taken and (execution := _claim(run_id)) is not None:
+            yield execution
 
 
 def _claim(run_id: int) -> Execution | None:
@@ -76,7 +111,28 @@ def _claim(run_id: int) -> Execution | None:
     if run is None:
         return None
     crashpoint("after_claim")
+    return _execution(run)
+
+
+def _execution(run: Run) -> Execution:
     return Execution(run=run, steps={step.seq: step for step in run.steps.all()} if run.attempts > 1 else {})
+
+
+def _prepare(executions: Sequence[Execution]) -> None:
+    """Have read what runs that begin need first; what fails here is found by each of them itself."""
+    beginning = [one for one in executions if one.run.attempts == 1]
+    for name in {one.run.flow for one in beginning}:
+        prepare = FLOWS[name].prepare if name in FLOWS else None
+        theirs = [one for one in beginning if one.run.flow == name]
+        if prepare is None:
+            continue
+        try:
+            read = prepare([one.run for one in theirs])
+        except Exception:
+            log.warning("%s runs of %s read for themselves", len(theirs), name, exc_info=True)
+            continue
+        for execution in theirs:
+            execution.scratch |= read.get(execution.run.pk, {})
 
 
 def _advance(execution: Execution) -> None:

@@ -54,7 +54,7 @@ def run_start(
         },
     )
     if created:
-        after_commit(doorbell.ring, run.pk)
+        after_commit(doorbell.ring, run.pk, first=True)
     return run
 
 
@@ -82,7 +82,7 @@ def runs_start(
         except (IntegrityError, OperationalError) as error:  # somebody starts some of them at this moment
             log.info("runs of %s are looked up again: %s", flow, error)
             continue
-        after_commit(doorbell.ring_all, [run.pk for run in runs])
+        after_commit(doorbell.ring_all, [run.pk for run in runs], first=True)
         return runs
     raise Conflict("Others start the same runs over and over; nothing was started.")
 

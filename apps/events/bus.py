@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -35,6 +37,8 @@ MAX_ATTEMPTS = 12  # each waits twice as long as the one before: together more t
 
 _handlers: defaultdict[str, list[Handler]] = defaultdict(list)
 _group_handlers: defaultdict[str, list[GroupHandler]] = defaultdict(list)
+_urgent: set[str] = set()
+_late: ContextVar[list[Event] | None] = ContextVar("late_events", default=None)
 log = logging.getLogger(__name__)
 
 
@@ -50,10 +54,14 @@ def on(*kinds: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def on_all(*kinds: str) -> Callable[[GroupHandler], GroupHandler]:
-    """The same for a handler that gets all events of these kinds that one transaction emitted together."""
+def on_all(*kinds: str, urgent: bool = False) -> Callable[[GroupHandler], GroupHandler]:
+    """The same for a handler that gets all events of these kinds that one transaction emitted together.
+
+    Events of `urgent` kinds are delivered before what else the transaction told.
+    """
 
     def register(handler: GroupHandler) -> GroupHandler:
+        _urgent.update(kinds if urgent else ())
         for kind in kinds:
             if handler not in _group_handlers[kind]:
                 _group_handlers[kind].append(handler)
@@ -97,8 +105,28 @@ def emit_all(facts: Iterable[Fact]) -> list[Event]:
     insert_all(events)
     after_commit(publish, CHANNEL)
     if handled := [event for event in events if event.delivered_at is None]:
-        after_commit(deliver_all, handled)
+        after_commit(_deliver, handled, first=any(event.kind in _urgent for event in handled))
     return events
+
+
+@contextmanager
+def delivering_late() -> Iterator[None]:
+    """What this thread emits in the block is delivered at its end: what it does has no time to lose."""
+    late: list[Event] = []
+    token = _late.set(late)
+    try:
+        yield
+    finally:
+        _late.reset(token)
+        if late:
+            deliver_all(late)
+
+
+def _deliver(events: list[Event]) -> None:
+    if (late := _late.get()) is not None:
+        late += events
+    else:
+        deliver_all(events)
 
 
 def _event(fact: Fact) -> Event:

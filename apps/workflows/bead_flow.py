@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from apps.agents.merging import merge_leave
 from apps.agents.models import MergeRequest, Session
+from apps.agents.seat import sessions_read
 from apps.beads.models import Bead
 from apps.beads.services import bead_close, bead_create, bead_reopen
 from apps.engine.errors import Canceled
 from apps.engine.flow import current, flow, step
+from apps.engine.models import Run
 from apps.workflows import nodes
 from apps.workflows.execution_services import execution_end
 from apps.workflows.graph import DROP as GIVE_UP
@@ -37,7 +40,14 @@ TROUBLES = {
 }
 
 
-@flow("bead.work", version=2)
+def sessions_prepare(runs: Sequence[Run]) -> dict[int, dict[str, Any]]:
+    """The sessions that runs begin with."""
+    opened = {run.pk: run.input["session_id"] for run in runs if run.input.get("session_id")}
+    read = sessions_read(list(opened.values()))
+    return {pk: read.get(session_id, {}) for pk, session_id in opened.items()}
+
+
+@flow("bead.work", version=2, prepare=sessions_prepare)
 def bead_work(
     bead_id: int,
     project_id: int,

@@ -6,9 +6,10 @@ check again what they rest on: so the first agents ask their models while the la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain, repeat
 
 from django.conf import settings
 from django.db import transaction
@@ -24,12 +25,13 @@ from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
 from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
+from apps.events.bus import delivering_late
 from apps.projects.models import Project
 from apps.workflows.beginnings import Beginning, beginnings_of
 from apps.workflows.briefing import Briefing, Work, briefing_of, work_sessions
 from apps.workflows.execution_services import Begin, executions_begin, executions_bind
 
-AT_ONCE = 50  # beads of one transaction
+AT_ONCE = (8, 16, 32)  # beads of one transaction: the first workers begin while others are still assigned
 TRIES = 3
 LOOK_AHEAD = 50  # more beads than there is room for, in case some wait for the files of others
 SETTLED = timedelta(seconds=2)  # who heard that they are ready is done with them by then
@@ -69,12 +71,21 @@ def _dispatch(project_id: int) -> tuple[int, bool]:
     except LoomError:
         briefing = None  # each run will find that out for itself, and say so at its bead
     started, again = 0, False
-    for first in range(0, len(beads), AT_ONCE):
-        try:
-            started += _start(project, beads[first : first + AT_ONCE], begins, personas, briefing)
-        except Conflict:
-            again = True
+    with delivering_late():
+        for some in _portions(beads):
+            try:
+                started += _start(project, some, begins, personas, briefing)
+            except Conflict:
+                again = True
     return started, again
+
+
+def _portions(beads: Sequence[Bead]) -> Iterator[Sequence[Bead]]:
+    sizes, first = chain(AT_ONCE, repeat(AT_ONCE[-1])), 0
+    while first < len(beads):
+        size = next(sizes)
+        yield beads[first : first + size]
+        first += size
 
 
 def _paired(project: Project) -> QuerySet[Session, int | None]:

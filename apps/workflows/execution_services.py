@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_stage
-from apps.core.sql import execute_all, insert_all
+from apps.core.sql import execute_rows, insert_all
 from apps.core.states import move
 from apps.engine.flow import current
 from apps.engine.models import Run
@@ -86,7 +86,13 @@ def _begin_facts(begin: Begin, execution: WorkflowExecution) -> Iterable[Fact]:
 def executions_bind(*, begun: Sequence[dict[str, Any]], runs: Sequence[Run]) -> None:
     """Say which run each execution belongs to."""
     rows = [(run.pk, begin["execution"]) for begin, run in zip(begun, runs, strict=True)]
-    execute_all("UPDATE workflows_workflowexecution SET run_id = %s WHERE id = %s", rows)
+    if rows:
+        execute_rows(
+            "UPDATE workflows_workflowexecution SET run_id = given.column1 FROM {rows} AS given"
+            " WHERE id = given.column2",
+            [],
+            rows,
+        )
 
 
 def execution_begin(*, project_id: int, bead_id: int | None, workflow: str) -> dict[str, Any]:

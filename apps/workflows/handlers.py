@@ -17,7 +17,7 @@ from apps.workflows.prd_flow import finished_tell
 from apps.workflows.remarks import remark_pass_on
 
 
-@on_all("bead.ready")
+@on_all("bead.ready", urgent=True)
 def start_ready(events: list[Event]) -> None:
     for project_id in {event.project_id for event in events if event.project_id}:
         dispatch(project_id)

@@ -9,6 +9,7 @@ from django.db import connections, transaction
 
 from apps.beads.models import Bead
 from apps.beads.services import bead_create, beads_activate
+from apps.core.commit import after_commit
 from apps.core.errors import Conflict
 from apps.core.supervisor import Supervisor
 from apps.engine.models import Run
@@ -49,7 +50,7 @@ class Site:
         assert self.project is not None
         commits: list[float] = []
         with transaction.atomic():
-            transaction.on_commit(lambda: commits.append(time.monotonic()))  # before anybody who reacts
+            after_commit(lambda: commits.append(time.monotonic()), first=True)  # before anybody who reacts
             beads_activate(project=self.project, actor="bench")
         return {"ready": commits[0], "returned": time.monotonic()}
 

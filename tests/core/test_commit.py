@@ -49,3 +49,14 @@ def test_a_failure_is_logged_and_disturbs_neither_the_caller_nor_the_next(
         after_commit(done.append, "next")
     assert done == ["next"]
     assert "no broker" in caplog.text
+
+
+def test_what_somebody_waits_for_happens_first() -> None:
+    done: list[str] = []
+    with transaction.atomic():
+        after_commit(done.append, "told")
+        after_commit(done.append, "rung", first=True)
+        after_commit(done.append, "told too")
+        after_commit(done.append, "rung too", first=True)
+    after_commit(done.append, "now", first=True)
+    assert done == ["rung", "rung too", "told", "told too", "now"]

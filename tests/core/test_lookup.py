@@ -90,3 +90,14 @@ def test_threads_share_the_statement_but_not_the_connection(world: World) -> Non
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, keys)) == [(key, world.project.name) for key in keys]
+
+
+def test_many_rows_are_read_by_one_statement(
+    world: World, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    lookup, sessions = Lookup(ROWS), list(ROWS)
+    keys = [session.pk for session in sessions]
+    with django_assert_num_queries(1):
+        found = {row.pk: row for row in lookup.all([*keys, 4711])}
+    assert {pk: fields(row) for pk, row in found.items()} == {one.pk: fields(one) for one in sessions}
+    assert lookup.all([]) == []

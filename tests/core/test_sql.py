@@ -90,7 +90,11 @@ def test_statements_say_how_many_rows_they_touched() -> None:
 
     assert sql.execute(change, ["A", "a"]).count == 1
     assert sql.execute(change, ["A", "nobody"]).count == 0
-    assert sql.execute_all(change, [["B", "b"], ["C", "c"], ["D", "d"]]) == 2
+    each = (
+        "UPDATE accounts_organization SET name = given.column2 FROM {rows} AS given"
+        " WHERE slug = given.column1"
+    )
+    assert sql.execute_rows(each, [], [["b", "B"], ["c", "C"], ["d", "D"]]).count == 2
     assert sorted(Organization.objects.values_list("name", flat=True)) == ["A", "B", "C"]
 
 

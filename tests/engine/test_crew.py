@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 
 from apps.core.broker import broker_url
-from apps.engine import leases, pacing, tasks
+from apps.engine import leases, pacing, runner, tasks
 from apps.engine.crew import Crew
 from apps.engine.flow import Handle, call, step
 from apps.engine.models import Run
@@ -233,3 +233,53 @@ def test_who_waits_without_saying_so_holds_up_nobody_for_long(monkeypatch: pytes
 def test_outside_of_a_crew_there_is_no_pacing() -> None:
     with outside():
         pass
+
+
+def test_runs_that_come_together_are_claimed_together_as_far_as_there_are_threads(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed: list[int] = []
+    monkeypatch.setattr(runner, "claim_all", noting(claimed, runner.claim_all))
+    monkeypatch.setattr(pacing, "LANES", 1)
+    stage.says_so = True
+    runs = visits(7)
+    some = crew(5)
+
+    with some._changed:  # so that no thread looks before all have come
+        some._waiting.extend(run.pk for run in runs)
+        some._changed.notify_all()
+
+    until(lambda: len(stage.outside) == 5)
+    assert claimed == [5]
+    assert [fresh(run).status for run in runs[5:]] == [Run.Status.READY] * 2
+    stage.leave.set()
+    until(lambda: all_done(runs))
+    assert {fresh(run).attempts for run in runs} == {1}
+
+
+def noting(sizes: list[int], function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def noted(run_ids: list[int]) -> Any:
+        sizes.append(len(run_ids))
+        return function(run_ids)
+
+    return noted
+
+
+def test_who_stops_hands_over_what_was_claimed_and_not_begun(crew: Callable[[int], Crew]) -> None:
+    runs = visits(3)
+    one = crew(3)
+    held = [one._lanes, Lanes(size=1)]
+    one._lanes = held[1]
+    with paced(held[1]):  # nobody works meanwhile
+        executions = runner.claim_all([run.pk for run in runs])
+        with one._changed:
+            one._busy += len(executions)
+            one._claimed.extend(executions)
+            one._changed.notify_all()
+        leases.stop()
+
+    one.stop()
+
+    assert {fresh(run).status for run in runs} == {Run.Status.READY}
+    assert stage.outside == []
+    assert not leases._held

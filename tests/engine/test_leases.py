@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.engine import leases, runner
-from apps.engine.flow import Handle, call, joins, step, wait_for
+from apps.engine.flow import FLOWS, Handle, call, joins, step, wait_for
 from apps.engine.models import Run
+from tests.core.processes import wait_until
 from tests.engine.flows import (
     PATIENCE_S,
     at_once,
@@ -268,3 +272,71 @@ def test_places_tell_containers_apart_that_share_a_name() -> None:
     assert Path("/proc/sys/kernel/random/boot_id").read_text().startswith(boot)
     assert namespace in Path("/proc/self/ns/pid").readlink().name
     assert host
+
+
+def test_many_runs_are_claimed_in_their_order_and_only_those_that_are_due() -> None:
+    runs = [start(idle) for _ in range(20)]
+    assert runner.claim_all([runs[3].pk])[0].run.fence == 1
+    wanted = [run.pk for run in reversed(runs)]
+
+    claimed = runner.claim_all([*wanted, 4711])
+
+    assert [one.run.pk for one in claimed] == [pk for pk in wanted if pk != runs[3].pk]
+    assert {(one.run.fence, one.run.attempts) for one in claimed} == {(1, 1)}
+    assert {fresh(run).lease_owner for run in runs} == {leases.owner()}
+    assert runner.claim_all(wanted) == []
+    assert {(run.pk, 1) for run in runs} <= leases._held
+    leases._held.clear()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks no rows")
+def test_a_run_that_is_locked_just_now_is_claimed_when_it_is_free() -> None:
+    runs = [start(idle) for _ in range(3)]
+    is_locked = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Run.objects.locked().get(pk=runs[1].pk)
+            is_locked.set()
+            wait_until(lambda: fresh(runs[2]).status == Run.Status.RUNNING)
+
+    def claim() -> list[int]:
+        is_locked.wait(PATIENCE_S)
+        return [one.run.pk for one in runner.claim_all([run.pk for run in runs])]
+
+    _, claimed = at_once(hold, claim)
+    assert claimed == [runs[0].pk, runs[2].pk, runs[1].pk]
+    leases._held.clear()
+
+
+def idle() -> None:
+    """Does nothing."""
+
+
+def test_what_runs_need_first_is_read_for_all_that_begin() -> None:
+    asked: list[list[int]] = []
+
+    def prepare(runs: Sequence[Run]) -> dict[int, dict[str, Any]]:
+        asked.append([run.pk for run in runs])
+        return {runs[0].pk: {"read": 1}}
+
+    runs = [start(idle) for _ in range(3)]
+    Run.objects.filter(pk=runs[2].pk).update(attempts=1)  # it begins no more
+    FLOWS[runs[0].flow] = replace(FLOWS[runs[0].flow], prepare=prepare)
+
+    claimed = runner.claim_all([run.pk for run in runs])
+
+    assert asked == [[runs[0].pk, runs[1].pk]]
+    assert [one.scratch for one in claimed] == [{"read": 1}, {}, {}]
+    leases._held.clear()
+
+
+def test_runs_begin_although_what_they_need_could_not_be_read() -> None:
+    def prepare(runs: Sequence[Run]) -> dict[int, dict[str, Any]]:
+        raise ZeroDivisionError
+
+    runs = [start(idle) for _ in range(2)]
+    FLOWS[runs[0].flow] = replace(FLOWS[runs[0].flow], prepare=prepare)
+
+    assert len(runner.claim_all([run.pk for run in runs])) == 2
+    leases._held.clear()

@@ -207,3 +207,35 @@ def test_people_see_the_events_of_their_organizations_only() -> None:
     assert not Event.objects.for_user(stranger).exists()
     assert not Event.objects.for_user(AnonymousUser()).exists()
     assert Event.objects.for_user(User.objects.create_superuser("root")).count() == 3
+
+
+def test_urgent_events_are_delivered_before_others_of_their_transaction() -> None:
+    heard: list[str] = []
+    bus.on("test.kind")(lambda event: heard.append(event.kind))
+    bus.on_all("test.other", urgent=True)(lambda events: heard.extend(event.kind for event in events))
+    with transaction.atomic():
+        bus.emit("test.kind", organization_id=None)
+        bus.emit("test.other", organization_id=None)
+    bus._urgent.discard("test.other")
+    assert heard == ["test.other", "test.kind"]
+    assert list(Event.objects.order_by("id").values_list("kind", flat=True)) == ["test.kind", "test.other"]
+
+
+def test_events_of_a_block_without_time_are_delivered_at_its_end_also_where_it_fails() -> None:
+    heard: list[int] = []
+    bus.on_all("test.kind")(lambda events: heard.append(len(events)))
+
+    def fails() -> None:
+        with bus.delivering_late():
+            emit()
+            emit()
+            assert heard == []
+            assert Event.objects.undelivered().count() == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert heard == [2]
+    assert not Event.objects.undelivered().exists()
+    emit()
+    assert heard == [2, 1]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from apps.agents.lesson_models import Lesson
+from apps.core.prepared import Prepared
 
 SHOWN, SHOWN_CHARS = 12, 4_000  # in one prompt
 HALF_LIFE = timedelta(days=30)
@@ -23,6 +24,11 @@ K1, B = 1.2, 0.75  # the usual parameters of BM25 (Robertson and Zaragoza, 2009)
 BASE = 0.25  # what a lesson weighs that has no word in common with the work
 SAME = 0.8  # share of common words from which two lessons say the same
 
+_ACTIVE: Prepared[Lesson] = Prepared(
+    lambda project_id: Lesson.objects.filter(project_id=project_id, is_active=True).order_by(
+        "-is_pinned", "-refreshed_at"
+    )
+)
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COMMON = frozenset(
@@ -51,8 +57,7 @@ def lessons_for(lessons: Sequence[Lesson], work: str, *, now: datetime | None = 
 
 
 def active_lessons(project_id: int) -> list[Lesson]:
-    rows = Lesson.objects.filter(project_id=project_id, is_active=True)
-    return list(rows.order_by("-is_pinned", "-refreshed_at")[:MOST])
+    return _ACTIVE(project_id, limit=MOST)
 
 
 def ranked(lessons: Sequence[Lesson], work: str, *, now: datetime | None = None) -> list[Lesson]:

@@ -17,6 +17,7 @@ from apps.agents.models import Agent, OrgChart, Persona, Position
 from apps.agents.skills import WORDS
 from apps.beads.graph import find_cycle
 from apps.core.errors import BadInput, Conflict, NotFound
+from apps.core.prepared import Prepared
 from apps.events.bus import emit
 from apps.projects.models import Project
 
@@ -41,6 +42,20 @@ REPORTS = {
     "web-designer-engineer": "engineering-manager",
     "housekeeping-bot": "engineering-manager",
 }
+
+
+_LIMITS: Prepared[tuple[str, int]] = Prepared(
+    lambda project_id: Position.objects.filter(chart__project_id=project_id, max_instances__gt=0).values_list(
+        "role_name", "max_instances"
+    )
+)
+_PLACED: Prepared[tuple[str, str]] = Prepared(
+    lambda project_id, roles: (
+        Position.objects.filter(chart__project_id=project_id, role_name__in=roles)
+        .exclude(persona_path="")
+        .values_list("role_name", "persona_path")
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +127,7 @@ def superiors_of(project_id: int, role: str) -> list[str]:
 
 def capacity_left(project_id: int) -> dict[str, int]:
     """How many more of each role may begin work; roles without a limit are left out."""
-    rows = Position.objects.filter(chart__project_id=project_id, max_instances__gt=0)
-    limits = dict(rows.values_list("role_name", "max_instances"))
+    limits = dict(_LIMITS(project_id))
     if not limits:
         return {}
     busy = Agent.objects.filter(project_id=project_id, role__in=limits, status__in=BUSY)
@@ -123,8 +137,7 @@ def capacity_left(project_id: int) -> dict[str, int]:
 
 def personas_placed(project_id: int, roles: Iterable[str]) -> dict[str, str]:
     """The personas that the chart names for these roles."""
-    rows = Position.objects.filter(chart__project_id=project_id, role_name__in=list(roles))
-    return dict(rows.exclude(persona_path="").values_list("role_name", "persona_path"))
+    return dict(_PLACED(project_id, tuple(roles)))
 
 
 # -- changing it -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from apps.agents.statements import close_turn, open_turn
 from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
+from apps.core.prepared import Prepared
 from apps.core.sql import execute_rows, insert_all
 from apps.core.states import move
 from apps.events.bus import Fact, emit_all
@@ -29,6 +30,34 @@ from apps.projects.models import Project
 from apps.providers.gateway import Payer, takes_tools
 
 BUSY = {Agent.Status.WORKING, Agent.Status.DECIDING, Agent.Status.BLOCKED}
+
+
+_TEAM: Prepared[Persona] = Prepared(
+    lambda organization_id, roles, names: (
+        Persona.objects.for_organization(organization_id)
+        .filter(Q(role__in=roles) | Q(name__in=names))
+        .order_by("-name")
+    )
+)
+_FREE: Prepared[Agent] = Prepared(
+    lambda project_id, roles: (
+        Agent.objects.filter(project=project_id, role__in=roles, status=Agent.Status.IDLE)
+        .select_related("persona")
+        .select_for_update(of=("self",), skip_locked=True)
+        .order_by("-id")
+    )
+)
+_SPAWNING: Prepared[int] = Prepared(
+    lambda pk: (
+        Project.objects.select_for_update(no_key=True).filter(pk=pk).order_by().values_list("pk", flat=True)
+    )
+)
+_ROLES: Prepared[str] = Prepared(
+    lambda project_id, roles: (
+        Agent.objects.filter(project=project_id, role__in=roles).order_by().values_list("role", flat=True)
+    )
+)
+_OPENED: Prepared[Session] = Prepared(lambda origins: Session.objects.filter(origin__in=origins))
 
 
 @dataclass(frozen=True)
@@ -56,9 +85,7 @@ def agents_acquire(
     """
     roles = {post.role for post in posts}
     idle: dict[str, list[Agent]] = {role: [] for role in roles}
-    rows = Agent.objects.filter(project=project, role__in=roles, status=Agent.Status.IDLE)
-    free = rows.select_related("persona").select_for_update(of=("self",), skip_locked=True)
-    for agent in free.order_by("-id"):
+    for agent in _FREE(project.pk, tuple(roles)):
         agent.project = project
         idle[agent.role].append(agent)
     found = _chosen(posts, idle)
@@ -144,8 +171,8 @@ def agents_spawn(
             f"There is no persona for the role {role!r}.", hint="Add personas/<group>/<name>/SKILL.md."
         )
     # Two spawns at once must not take the same name.
-    Project.objects.select_for_update(no_key=True).values_list("pk").get(pk=project.pk)
-    counts = Counter(Agent.objects.filter(project=project, role__in=roles).values_list("role", flat=True))
+    _SPAWNING(project.pk)
+    counts = Counter(_ROLES(project.pk, tuple(roles)))
     agents = []
     for post in posts:
         counts[post.role] += 1
@@ -172,8 +199,7 @@ def agents_spawn(
 def personas_of(roles: Collection[str], project: Project) -> dict[str, Persona]:
     """The persona of each role that has one: that of its position, else of several the first by name."""
     placed = personas_placed(project.pk, roles)
-    team = Persona.objects.for_organization(project.organization_id)
-    rows = list(team.filter(Q(role__in=roles) | Q(name__in=placed.values())).order_by("-name"))
+    rows = _TEAM(project.organization_id, tuple(roles), tuple(placed.values()))
     by_name = {persona.name: persona for persona in rows}
     named = {role: by_name[path] for role, path in placed.items() if path in by_name}
     return {**{persona.role: persona for persona in rows}, **named}
@@ -219,7 +245,7 @@ class Opening:
 def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Session]:
     """Open sessions; one whose origin was used before is the session opened then."""
     origins = [opening.origin for opening in openings]
-    known = {session.origin: session for session in Session.objects.filter(origin__in=origins)}
+    known = {session.origin: session for session in _OPENED(tuple(origins))}
     fresh = [
         Session(
             project=project,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.errors import BadInput, Conflict, NotFound
+from apps.core.prepared import Prepared
 from apps.core.sql import insert_all
 from apps.core.storable import storable, storable_text
 from apps.engine import doorbell
@@ -24,6 +25,9 @@ KEY_CHARS = 160
 SIGNAL_CHARS = 120
 RESERVED = (CHILD, "timer:")  # begin the names of signals that only the engine sends
 START_TRIES = 5
+_KEYS: Prepared[str] = Prepared(
+    lambda keys: Run.objects.filter(key__in=keys).order_by().values_list("key", flat=True)
+)
 
 log = logging.getLogger(__name__)
 _objections: list[Callable[[Run], None]] = []
@@ -91,7 +95,7 @@ def _unstarted(
     starts: Sequence[Start], *, flow: str, organization_id: int | None, project_id: int | None
 ) -> list[Run]:
     wanted = {start.key: start for start in reversed(starts)}  # of one key the first counts
-    known = set(Run.objects.filter(key__in=list(wanted)).values_list("key", flat=True))
+    known = set(_KEYS(tuple(wanted)))
     return [
         Run(
             key=start.key,

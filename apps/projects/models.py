@@ -10,6 +10,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from apps.accounts.models import Organization, Role, User
 from apps.core.models import Timestamped
+from apps.core.prepared import Prepared
 from apps.core.tenancy import share_codename, visible_to
 
 
@@ -23,9 +24,14 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         Rows that point at it can be inserted meanwhile. A plain FOR UPDATE would wait for those too, and two
         transactions that each insert one and then lock would wait for each other.
         """
-        return self.select_for_update(no_key=True).defer("prd").get(pk=project_id)
+        for project in _LOCKED(project_id):
+            return project
+        raise Project.DoesNotExist(f"There is no project {project_id}.")
 
 
+_LOCKED: Prepared[Project] = Prepared(
+    lambda pk: Project.objects.select_for_update(no_key=True).defer("prd").filter(pk=pk).order_by()
+)
 CHECK_KINDS = ("build", "lint", "test")  # in the order that they run
 
 

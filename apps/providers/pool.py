@@ -6,11 +6,16 @@ import threading
 import time
 from dataclasses import dataclass
 
+from apps.core.prepared import Prepared
 from apps.providers.models import Preference, Provider
 from apps.providers.routing import Candidate
 from apps.providers.terms import Payer
 
 KEEP_SECONDS = 1.0
+_PREFERENCES: Prepared[Preference] = Prepared(
+    lambda organization_id: Preference.objects.filter(organization_id=organization_id).order_by()
+)
+_USABLE: Prepared[Provider] = Prepared(Provider.objects.usable_by)
 
 Work = tuple[int, str, str]  # project, role, purpose
 
@@ -46,10 +51,10 @@ def _pool(organization_id: int) -> _Pool:
     kept = _kept.get(organization_id)
     if kept is not None and now - kept.read_at < KEEP_SECONDS:
         return kept
-    rows = Preference.objects.filter(organization_id=organization_id).order_by()
+    rows = _PREFERENCES(organization_id)
     fresh = _Pool(
         now,
-        {row.pk: row for row in Provider.objects.usable_by(organization_id)},
+        {row.pk: row for row in _USABLE(organization_id)},
         {(row.project_id, row.role, row.purpose): (row.provider_id, row.model) for row in rows},
     )
     with _lock:

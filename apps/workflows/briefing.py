@@ -21,9 +21,24 @@ from apps.agents.secrets import secrets_learn
 from apps.agents.services import Opening, sessions_open
 from apps.beads.models import Bead, Dependency
 from apps.core.errors import NotFound
+from apps.core.prepared import Prepared
 from apps.projects.models import Project
 
 GUIDE = "AGENTS.md"
+_SERVED: Prepared[tuple[int, str, str]] = Prepared(
+    lambda bead_ids: (
+        Bead.requirements.through.objects.filter(bead_id__in=bead_ids)
+        .order_by("requirement__position")
+        .values_list("bead_id", "requirement__key", "requirement__text")
+    )
+)
+_MERGED_BEFORE: Prepared[tuple[int, str, str]] = Prepared(
+    lambda bead_ids: (
+        Dependency.objects.filter(bead_id__in=bead_ids, kind=Dependency.Kind.BLOCKS)
+        .order_by("id")
+        .values_list("bead_id", "blocker__key", "blocker__title")
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -138,14 +153,12 @@ def _ground(hub_place: Path, commit: str, configured: str) -> _Ground:
 
 def _served(bead_ids: Sequence[int]) -> dict[int, list[str]]:
     """The requirements that each bead serves, a line each."""
-    links = Bead.requirements.through.objects.filter(bead_id__in=bead_ids).order_by("requirement__position")
-    return _lines(links.values_list("bead_id", "requirement__key", "requirement__text"))
+    return _lines(_SERVED(tuple(bead_ids)))
 
 
 def _merged_before(bead_ids: Sequence[int]) -> dict[int, list[str]]:
     """What each bead waited for, a line each."""
-    links = Dependency.objects.filter(bead_id__in=bead_ids, kind=Dependency.Kind.BLOCKS).order_by("id")
-    return _lines(links.values_list("bead_id", "blocker__key", "blocker__title"))
+    return _lines(_MERGED_BEFORE(tuple(bead_ids)))
 
 
 def _lines(rows: Iterable[tuple[int, str, str]]) -> dict[int, list[str]]:

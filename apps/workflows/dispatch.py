@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain, repeat
 
 from django.conf import settings
@@ -23,6 +23,7 @@ from apps.agents.services import Post, agents_acquire, personas_of
 from apps.beads.models import Bead
 from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
+from apps.core.prepared import Prepared
 from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
 from apps.events.bus import delivering_late
@@ -35,6 +36,35 @@ AT_ONCE = (8, 16, 32)  # beads of one transaction: the first workers begin while
 TRIES = 3
 LOOK_AHEAD = 50  # more beads than there is room for, in case some wait for the files of others
 SETTLED = timedelta(seconds=2)  # who heard that they are ready is done with them by then
+
+
+def _waiting(project_id: int, held_since: datetime, full: Sequence[str]) -> QuerySet[Bead]:
+    """Ready beads but for those of full roles, and those that a person is at with an agent since then."""
+    talks = Session.objects.filter(project=project_id, kind=Session.Kind.PAIR, status=Session.Status.OPEN)
+    paired = talks.filter(updated_at__gt=held_since, bead__isnull=False).values_list("bead_id", flat=True)
+    ready = Bead.objects.filter(project=project_id).ready().exclude(pk__in=paired)
+    return ready.exclude(role__in=full).order_by("priority", "id")
+
+
+_OPEN_PROJECT: Prepared[Project] = Prepared(
+    lambda pk: Project.objects.exclude(status=Project.Status.CLOSED).defer("prd").filter(pk=pk).order_by()
+)
+_WAITING: Prepared[Bead] = Prepared(_waiting)
+_WORKING: Prepared[int] = Prepared(
+    lambda: (
+        Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by().values_list("project_id", flat=True)
+    )
+)
+_OTHERS: Prepared[int] = Prepared(
+    lambda project_id: (
+        Bead.objects.ready()
+        .exclude(project__status=Project.Status.CLOSED)
+        .exclude(project=project_id)
+        .order_by()
+        .values_list("project_id", flat=True)
+        .distinct()
+    )
+)
 
 
 def dispatch(project_id: int) -> int:
@@ -50,14 +80,13 @@ def dispatch(project_id: int) -> int:
 
 def _dispatch(project_id: int) -> tuple[int, bool]:
     """How many beads were started, and whether others changed some of them meanwhile."""
-    project = Project.objects.exclude(status=Project.Status.CLOSED).defer("prd").filter(pk=project_id).first()
+    project = next(iter(_OPEN_PROJECT(project_id)), None)
     room = room_of(project) if project is not None else 0
     if project is None or room <= 0:
         return 0, False
-    places = capacity_left(project.pk)
-    ready = Bead.objects.filter(project=project).ready().exclude(pk__in=_paired(project))
-    waiting = ready.exclude(role__in=[role for role, left in places.items() if not left])
-    beads = list(waiting.order_by("priority", "id")[: room + LOOK_AHEAD])
+    full = tuple(role for role, left in capacity_left(project.pk).items() if not left)
+    held_since = timezone.now() - timedelta(minutes=settings.LOOM_PAIR_HOLD_MINUTES)
+    beads = _WAITING(project.pk, held_since, full, limit=room + LOOK_AHEAD)
     held = apart(project.pk, beads)
     beads = [bead for bead in beads if bead.pk not in held][:room]
     for bead in beads:
@@ -88,22 +117,13 @@ def _portions(beads: Sequence[Bead]) -> Iterator[Sequence[Bead]]:
         first += size
 
 
-def _paired(project: Project) -> QuerySet[Session, int | None]:
-    """Beads that a person is at with an agent: nobody else takes them up meanwhile."""
-    since = timezone.now() - timedelta(minutes=settings.LOOM_PAIR_HOLD_MINUTES)
-    talks = Session.objects.filter(project=project, kind=Session.Kind.PAIR, status=Session.Status.OPEN)
-    return talks.filter(updated_at__gt=since, bead__isnull=False).values_list("bead_id", flat=True)
-
-
 def room_of(project: Project) -> int:
     """How many more sessions this project may start, so that every project with work gets its part."""
-    working = list(Bead.objects.filter(status=Bead.Status.IN_PROGRESS).values_list("project_id", flat=True))
+    working = _WORKING()
     free, own = settings.LOOM_MAX_SESSIONS - len(working), working.count(project.pk)
     if free <= 0 or own >= project.max_sessions:
         return 0
-    waiting = Bead.objects.ready().exclude(project__status=Project.Status.CLOSED)
-    others = set(waiting.exclude(project=project).values_list("project_id", flat=True).distinct())
-    others |= set(working) - {project.pk}
+    others = {*_OTHERS(project.pk), *working} - {project.pk}
     share = max(1, settings.LOOM_MAX_SESSIONS // (len(others) + 1))
     return min(free, share - own, project.max_sessions - own)
 
@@ -238,9 +258,9 @@ def within_capacity(
 
 def _places(project: Project) -> int:
     """Places that are free now: of the project, and of the installation."""
-    working = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by()
-    own = working.filter(project=project).count()
-    return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - working.count())
+    working = _WORKING()
+    own = working.count(project.pk)
+    return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - len(working))
 
 
 def dispatch_all(settled: timedelta = SETTLED) -> int:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_stage
+from apps.core.prepared import Prepared
 from apps.core.sql import execute_rows, insert_all
 from apps.core.states import move
 from apps.engine.flow import current
@@ -24,12 +25,20 @@ from apps.workflows.graph_library import BOOTSTRAP, Found, workflow_for, workflo
 from apps.workflows.models import WorkflowContent, WorkflowDefinition, WorkflowExecution, WorkflowHistory
 
 RESULT_CHARS = 4000
+_KNOWN: Prepared[str] = Prepared(
+    lambda shas: WorkflowContent.objects.filter(pk__in=shas).order_by().values_list("pk", flat=True)
+)
+_DEFINITION: Prepared[WorkflowDefinition] = Prepared(
+    lambda organization_id, project_id, name, sha: WorkflowDefinition.objects.filter(
+        Q(project=project_id) | Q(project=None), organization_id=organization_id, name=name, sha256=sha
+    ).order_by("-project_id")
+)
 
 
 def graphs_pin(*, graphs: Iterable[Graph]) -> dict[str, str]:
     """Keep what graphs say for the runs that go through them; the hash of each by its name."""
     wanted = {graph.sha256: graph for graph in graphs}
-    known = set(WorkflowContent.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+    known = set(_KNOWN(tuple(wanted)))
     fresh = [
         WorkflowContent(sha256=sha, content=graph.content())
         for sha, graph in wanted.items()
@@ -153,10 +162,7 @@ def _chosen(project: Project, bead: Bead | None) -> Found:
 
 
 def _definition(project: Project, name: str, sha: str) -> WorkflowDefinition | None:
-    rows = WorkflowDefinition.objects.filter(
-        Q(project=project) | Q(project=None), organization_id=project.organization_id, name=name, sha256=sha
-    )
-    return rows.order_by("-project_id").first()
+    return next(iter(_DEFINITION(project.organization_id, project.pk, name, sha, limit=1)), None)
 
 
 def node_enter(

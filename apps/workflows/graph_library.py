@@ -16,6 +16,7 @@ from apps.agents.models import Persona
 from apps.agents.personas import load_personas, roles_of
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
+from apps.core.prepared import Prepared
 from apps.projects.models import Project
 from apps.workflows.graph import Graph, Rule, label_matches, words_of
 from apps.workflows.graph_actions import ACTIONS
@@ -26,6 +27,16 @@ from apps.workflows.models import WorkflowContent, WorkflowDefinition
 BUILT_IN = Path(__file__).parent / "definitions"
 CHOSEN_BY = "workflow"  # the label `workflow:<name>` chooses one by name
 BOOTSTRAP = "bootstrap"
+
+
+_OWN: Prepared[WorkflowDefinition] = Prepared(
+    lambda organization_id, project_id: WorkflowDefinition.objects.filter(
+        Q(project=project_id) | Q(project=None), organization_id=organization_id
+    )
+)
+_COMMON: Prepared[WorkflowDefinition] = Prepared(
+    lambda organization_id: WorkflowDefinition.objects.filter(project=None, organization_id=organization_id)
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,7 @@ def workflows_of(project: Project) -> dict[str, Found]:
 def workflows_in(organization_id: int, project_id: int | None) -> dict[str, Found]:
     """The same; without a project, what goes for those that have none of their own."""
     found = {name: Found(graph) for name, graph in built_in().items()}
-    rows = WorkflowDefinition.objects.filter(organization_id=organization_id).filter(
-        Q(project=project_id) | Q(project=None)
-    )
+    rows = _OWN(organization_id, project_id) if project_id else _COMMON(organization_id)
     for row in sorted(rows, key=lambda row: row.project_id is not None):
         found[row.name] = found_in(row)
     return found

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
+from apps.core.lookup import PLACE, Statement
+
 Rows = TypeVar("Rows", bound=QuerySet[Any])
+Ids = QuerySet[Any] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,15 @@ class Access:
 
 
 EVERYTHING = Access()
+REMEMBERED = 200  # ids that a statement names one by one; of more it asks the database itself
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Where somebody belonged when a page began to be read: ids of organizations, and of projects shared."""
+
+    organizations: tuple[int, ...]
+    projects: tuple[int, ...]
 
 
 def access_of(user: Any) -> Access:
@@ -53,7 +66,29 @@ def visible_to(user: Any, rows: Rows, path: str) -> Rows:
     rows = within_reach(access_of(user), rows, path)
     if user.is_superuser:
         return rows
+    circle: Circle | None = getattr(user, "circle", None)
+    if circle is not None:
+        return rows.filter(belonging(rows.model, path, circle.organizations, circle.projects))
     return rows.filter(belonging(rows.model, path, user.memberships.values("organization_id"), shares(user)))
+
+
+def circle_read(user: Any) -> None:
+    """Read once where this person belongs, for the many statements of one page.
+
+    Only for what reads and is over in a moment: whoever is let in or put out meanwhile is not noticed.
+    """
+    if not user.is_active or user.is_superuser:
+        return
+    organizations, projects = (rows.fetch(user.pk) for rows in _circle_of(user.__class__))
+    if max(len(organizations), len(projects)) <= REMEMBERED:
+        user.circle = Circle(tuple(pk for (pk,) in organizations), tuple(pk for (pk,) in projects))
+
+
+@cache
+def _circle_of(model: type[Any]) -> list[Statement]:
+    anybody = model(pk=PLACE)
+    wanted = anybody.memberships.values_list("organization_id"), shares(anybody)
+    return [one for rows in wanted if (one := Statement.of(rows)) is not None]
 
 
 def within_reach(access: Access, rows: Rows, path: str) -> Rows:
@@ -66,7 +101,7 @@ def within_reach(access: Access, rows: Rows, path: str) -> Rows:
     return rows
 
 
-def belonging(model: type[Model], path: str, organizations: QuerySet[Any], projects: QuerySet[Any]) -> Q:
+def belonging(model: type[Model], path: str, organizations: Ids, projects: Ids) -> Q:
     """A row of one of these organizations (ids), or of one of these projects (ids)."""
     project = project_path(model, path)
     if not project:

@@ -65,8 +65,11 @@ class BeadForm(forms.Form):
         help_text="Requirements; Ctrl and a click chooses another.",
     )
 
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, project: Project | None, **kwargs: Any) -> None:
+        """Without a project only to be shown, once it is told the choices."""
         super().__init__(*args, **kwargs)
+        if project is None:
+            return
         served = self.fields["requirements"]
         if isinstance(served, Served):
             served.queryset = project.requirements.filter(status=Requirement.Status.ACTIVE)

@@ -10,7 +10,8 @@ from itertools import pairwise
 from apps.beads.graph import depths
 
 BOX, HIGH, GAP_X, GAP_Y, EDGE = 190, 40, 46, 12, 16
-SHORT = 134  # of boxes with a word or two: six stand beside each other
+SHORT, SHORTEST = 134, 88  # of boxes with a word or two
+ROOM = 1064  # what a page has beside its menu in a window of 1360
 ROUNDS = 3
 
 
@@ -54,8 +55,11 @@ class Drawing:
     critical: list[Node]
 
 
-def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]], box: int = BOX) -> Drawing:
-    """Boxes in columns, so that every edge goes right; the order within a column keeps edges short."""
+def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]], *, short: bool = False) -> Drawing:
+    """Boxes in columns, so that every edge goes right; the order within a column keeps edges short.
+
+    Boxes of few words are as narrow as lets them all stand beside each other, where that is possible.
+    """
     known = {node.id: node for node in nodes}
     edges = {node.id: [pk for pk in blockers.get(node.id, ()) if pk in known] for node in nodes}
     layer = depths(edges)
@@ -63,6 +67,7 @@ def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]], box: int 
     for node in nodes:
         columns[layer[node.id]].append(node.id)
     _untangle(columns, edges)
+    box = _width(len(columns)) if short else BOX
     path = critical_path(known, edges)
     on_path = set(pairwise(path))
     place = {
@@ -82,6 +87,10 @@ def draw(nodes: Sequence[Node], blockers: Mapping[int, Sequence[int]], box: int 
         edges=tuple(sorted(drawn, key=lambda edge: edge.is_critical)),
         critical=[known[pk] for pk in path],
     )
+
+
+def _width(columns: int) -> int:
+    return max(SHORTEST, min(SHORT, (ROOM - 2 * EDGE + GAP_X) // max(1, columns) - GAP_X))
 
 
 def _untangle(columns: dict[int, list[int]], edges: Mapping[int, Sequence[int]]) -> None:

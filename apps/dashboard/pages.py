@@ -20,6 +20,7 @@ from apps.accounts.models import Organization
 from apps.accounts.permissions import permission_holds
 from apps.agents.sandbox import sandbox_status
 from apps.core.errors import LoomError
+from apps.core.tenancy import circle_read
 from apps.core.watching import pages_seen
 from apps.dashboard import queries
 from apps.projects.models import Project
@@ -41,6 +42,7 @@ def page_told_by(newest: Callable[[HttpRequest], object]) -> Callable[[View], Vi
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             pages_seen()
+            circle_read(request.user)
             seen = str(newest(request))
             if request.headers.get(SEEN) == seen:
                 return HttpResponse(status=204)
@@ -107,7 +109,7 @@ def frame(request: HttpRequest, known: dict[str, Any]) -> dict[str, Any]:
     """What stands around every page; projects that the page has read already are not read again."""
     return {
         "seen": request.META.get("loom.seen") or str(queries.newest_event(request.user)),
-        "rail_projects": known.get("rail_projects") or queries.projects_of(request.user),
+        "rail_projects": known.get("rail_projects") or queries.projects_named(request.user),
         "waiting_count": queries.waiting_count(request.user),
         "unread_count": queries.unread_count(request.user),
         "sandbox": sandbox_status(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, F, Max, Q, Sum, Value, When, Window
@@ -14,8 +15,9 @@ from django.utils import timezone
 from apps.accounts.permissions import organizations_with
 from apps.activity.models import Notification
 from apps.agents.forecast import held_beads
-from apps.agents.models import Agent, Evidence, Review, Session
+from apps.agents.models import Agent, Claim, Evidence, Review, Session
 from apps.beads.models import WORKABLE, Bead, Dependency
+from apps.core.lookup import Statement
 from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision
 from apps.engine.models import Run
@@ -37,6 +39,16 @@ PHASES = {
     "building": "building",
     "delivering": "delivering",
 }
+# What cards and rows show of a bead, and what tells how it stands: a board holds many.
+SHOWN = (
+    "key", "title", "status", "stage", "priority", "role", "assigned_to", "blocked_reason", "close_reason",
+    "merged_commit", "labels", "parent_id", "project_id",
+)  # fmt: skip
+# What cards show of a question.
+ASKED = (
+    "kind", "question", "options", "recommendation", "context", "requester", "needs_person", "deadline",
+    "status", "project__name", "project__organization_id", "bead__key",
+)  # fmt: skip
 ATTENTION = Case(
     When(status=Bead.Status.BLOCKED, then=Value(0)),
     When(status=Bead.Status.IN_PROGRESS, then=Value(1)),
@@ -119,7 +131,7 @@ class ProjectCard:
 @dataclass(frozen=True)
 class Question:
     decision: Decision
-    form: AnswerForm
+    form: AnswerForm | None  # what was answered before, where it is asked for once more
     may_answer: bool
 
     @property
@@ -143,6 +155,11 @@ def newest_event(user: Any) -> int:
 def projects_of(user: Any) -> list[Project]:
     projects = Project.objects.for_user(user).select_related("organization").defer("prd")
     return list(projects.order_by("-id")[:PROJECTS])
+
+
+def projects_named(user: Any) -> list[Project]:
+    """The same with what a menu shows of them."""
+    return list(Project.objects.for_user(user).only("name").order_by("-id")[:PROJECTS])
 
 
 def agents_at_work(user: Any) -> int:
@@ -245,28 +262,46 @@ def _project_state(project: Project, run: Run | None, phase: str, *, is_asking: 
 
 def add_bead_lines(cards: list[ProjectCard]) -> None:
     """Give each card the beads that want attention first."""
-    place = Window(RowNumber(), partition_by=F("project_id"), order_by=[ATTENTION, "priority", "id"])
-    beads = (
-        Bead.objects.filter(project__in=[card.project.pk for card in cards], type__in=WORKABLE)
-        .annotate(place=place)
-        .filter(place__lte=BEADS_PER_PROJECT)
-        .defer("description", "acceptance", "draft")
-        .order_by("place")
-    )
     by_project = {card.project.pk: card for card in cards}
-    for line in bead_lines(list(beads)):
+    first = _wanting_attention(tuple(by_project))
+    for line in bead_lines(beads_shown([pk for (pk,) in first.fetch()] if first else [])):
         by_project[line.bead.project_id].lines.append(line)
 
 
+@lru_cache(maxsize=256)  # to build it takes longer than to run it
+def _wanting_attention(projects: tuple[int, ...]) -> Statement | None:
+    place = Window(RowNumber(), partition_by=F("project_id"), order_by=[ATTENTION, "priority", "id"])
+    beads = Bead.objects.filter(project__in=projects, type__in=WORKABLE).annotate(place=place)
+    first = beads.filter(place__lte=BEADS_PER_PROJECT).order_by("place", "project_id")
+    return Statement.of(first.values_list("pk"))
+
+
 # -- Beads -----------------------------------------------------------------------------------------
+
+
+def beads_shown(ids: Sequence[int], *more: str) -> list[Bead]:
+    """These beads in this order, with what lines show; who they are was found over narrow rows."""
+    found = Bead.objects.only(*SHOWN, *more).in_bulk(ids)
+    return [found[pk] for pk in ids if pk in found]
 
 
 def bead_lines(beads: list[Bead]) -> list[BeadLine]:
     ids = [bead.pk for bead in beads]
     blockers = _open_blockers(ids)
     held = held_beads(beads)
-    agents = {agent.current_bead_id: agent for agent in Agent.objects.filter(current_bead__in=ids)}
-    asked = {row.bead_id: row for row in Decision.objects.open().filter(bead__in=ids).order_by("-id")}
+    agents = {
+        agent.current_bead_id: agent
+        for agent in Agent.objects.filter(current_bead__in=ids)
+        .only("name", "current_action", "current_bead_id")
+        .order_by("id")
+    }
+    asked = {
+        row.bead_id: row
+        for row in Decision.objects.open()
+        .filter(bead__in=ids)
+        .only("bead_id", "question", "needs_person")
+        .order_by("-id")
+    }
     spent = {
         row["bead_id"]: row
         for row in Session.objects.filter(bead__in=ids)
@@ -344,7 +379,7 @@ def requirement_counts(project: Project) -> dict[str, int]:
     active = project.requirements.filter(status=Requirement.Status.ACTIVE)
     unmerged = Bead.objects.filter(project=project, merged_commit="")
     served = active.filter(beads__isnull=False).exclude(beads__in=unmerged)
-    return {"total": active.count(), "merged": served.distinct().count()}
+    return {"total": active.count(), "merged": served.values("pk").distinct().count()}
 
 
 # -- Questions and events --------------------------------------------------------------------------
@@ -353,13 +388,14 @@ def requirement_counts(project: Project) -> dict[str, int]:
 def questions_of(user: Any, project: Project | None = None) -> list[Question]:
     """Open decisions, those that need a person first."""
     decisions = Decision.objects.for_user(user).open().select_related("project", "bead")
+    decisions = decisions.only(*ASKED)
     if project is not None:
         decisions = decisions.filter(project=project)
     answering = organizations_answered_by(user)
     return [
         Question(
             decision=decision,
-            form=AnswerForm(decision=decision),
+            form=None,
             may_answer=user.is_superuser or decision.project.organization_id in answering,
         )
         for decision in decisions.order_by("-needs_person", "deadline", "id")[:DECISIONS]
@@ -378,8 +414,9 @@ def waiting_count(user: Any) -> int:
 
 def proof_lines(project: Project, count: int) -> list[BeadLine]:
     """The beads that were claimed last."""
-    newest = Bead.objects.filter(project=project, claims__isnull=False).annotate(last=Max("claims__id"))
-    return bead_lines(list(newest.defer("description", "draft").order_by("-last")[:count]))
+    claimed = Claim.objects.filter(bead__project=project).values("bead_id").annotate(last=Max("pk"))
+    newest = [row["bead_id"] for row in claimed.order_by("-last")[:count]]
+    return bead_lines(beads_shown(newest, "acceptance"))
 
 
 def unread_count(user: Any) -> int:

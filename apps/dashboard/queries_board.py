@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -25,7 +26,8 @@ from django.db.models import (
 from django.db.models.functions import Cast, RowNumber
 
 from apps.beads.models import WORKABLE, Bead, Dependency
-from apps.dashboard.queries import BeadLine, bead_lines
+from apps.core.lookup import Statement
+from apps.dashboard.queries import SHOWN, BeadLine, bead_lines
 from apps.decisions.models import Decision
 from apps.projects.models import Project, Requirement
 
@@ -46,11 +48,6 @@ COLUMNS = {
     "proving": ("Proving", "working", ""),
     "done": ("Done", "done", "close"),
 }
-# What cards and rows show of a bead, and what tells how it stands: a board holds many.
-SHOWN = (
-    "key", "title", "status", "stage", "priority", "role", "assigned_to", "blocked_reason", "close_reason",
-    "merged_commit", "labels", "parent_id", "project_id",
-)  # fmt: skip
 KEYS = Prefetch("requirements", Requirement.objects.only("key", "project_id"))
 MOVES = {"ready": "Ready", "hold": "Needs you", "close": "Done"}
 SORTS = {
@@ -109,7 +106,7 @@ def _labeled(beads: QuerySet[Bead], label: str) -> QuerySet[Bead]:
     return beads.annotate(label_text=Cast("labels", TextField())).filter(label_text__contains=f'"{label}"')
 
 
-def beads_placed(project: Project) -> QuerySet[Bead]:
+def beads_placed(project_id: int) -> QuerySet[Bead]:
     """The project's work with the column each bead stands in as `place`."""
     blocked = Dependency.objects.filter(bead=OuterRef("pk"), kind=Dependency.Kind.BLOCKS).exclude(
         blocker__status=Bead.Status.CLOSED
@@ -123,7 +120,7 @@ def beads_placed(project: Project) -> QuerySet[Bead]:
         When(Q(status=Bead.Status.DEFERRED) | Exists(blocked), then=Value("waiting")),
         default=Value("ready"),
     )
-    return Bead.objects.filter(project=project, type__in=WORKABLE).annotate(place=place)
+    return Bead.objects.filter(project=project_id, type__in=WORKABLE).annotate(place=place)
 
 
 @dataclass
@@ -149,8 +146,7 @@ class Lane:
 
 def board_of(project: Project, filters: Filters, *, by_epic: bool) -> list[Lane]:
     """Columns, in one lane or in one per epic; each shows what matters first and counts the others."""
-    placed = filters.apply(beads_placed(project))
-    shown = _first(placed, by_epic=by_epic)
+    shown = _first(project, filters, by_epic=by_epic)
     epics = _epics(project, {line.bead.parent_id for line in shown}) if by_epic else {None: ("", "")}
     lanes = {pk: Lane(title, key, _columns()) for pk, (title, key) in list(epics.items())[:LANES]}
     for line in shown:
@@ -180,20 +176,33 @@ def _epics(project: Project, wanted: set[int | None]) -> dict[int | None, tuple[
     return found
 
 
-def _first(placed: QuerySet[Bead], *, by_epic: bool) -> list[BeadLine]:
+def _first(project: Project, filters: Filters, *, by_epic: bool) -> list[BeadLine]:
     """The first of each column, of what is done the newest; each with how many its column has."""
+    first = _ranked(project.pk, filters, by_epic)
+    found = {pk: counted for pk, *counted in first.fetch()} if first else {}
+    rows = Bead.objects.only(*SHOWN).prefetch_related(KEYS).in_bulk(found)
+    shown = [rows[pk] for pk in found if pk in rows]  # unless it went meanwhile
+    for bead in shown:
+        vars(bead).update(zip(("place", "total"), found[bead.pk], strict=True))
+    return bead_lines(shown)
+
+
+@lru_cache(maxsize=256)  # to build it takes longer than to run it
+def _ranked(project_id: int, filters: Filters, by_epic: bool) -> Statement | None:
+    """Key, column and how many its column has, of what is shown first."""
+    placed = filters.apply(beads_placed(project_id))
     group = [F("parent_id"), F("place")] if by_epic else [F("place")]
     order: list[Any] = [F("closed_at").desc(nulls_last=True), F("priority"), F("id")]
     ranked = placed.annotate(
         rank=Window(RowNumber(), partition_by=group, order_by=order),
         total=Window(Count("pk"), partition_by=group),
     )
-    rows = ranked.filter(rank__lte=PER_LANE if by_epic else PER_COLUMN).order_by("rank")
-    return bead_lines(list(rows.only(*SHOWN).prefetch_related(KEYS)))
+    first = ranked.filter(rank__lte=PER_LANE if by_epic else PER_COLUMN).order_by("rank", "pk")
+    return Statement.of(first.values_list("pk", "place", "total"))
 
 
 def list_of(project: Project, filters: Filters, sort: str, *, descending: bool) -> QuerySet[Bead]:
-    rows = filters.apply(beads_placed(project)).annotate(cost=Sum("sessions__cost_microusd"))
+    rows = filters.apply(beads_placed(project.pk)).annotate(cost=Sum("sessions__cost_microusd"))
     order = F(SORTS.get(sort, "priority"))
     by = order.desc(nulls_last=True) if descending else order.asc(nulls_last=True)
     return rows.order_by(by, "id").only(*SHOWN, "updated_at").prefetch_related(KEYS)

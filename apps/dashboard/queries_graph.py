@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Prefetch
 
 from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.dashboard.graph import Drawing, Node, draw
@@ -18,7 +21,7 @@ REQUIREMENTS = 200
 
 def graph_of(project: Project, most: int = NODES) -> tuple[Drawing, int]:
     """The drawing of all work, or of what is not done where all is too much; and how many are left out."""
-    placed = beads_placed(project)
+    placed = beads_placed(project.pk)
     total = placed.count()
     rows = list(
         placed.only("key", "title", "status", "type").order_by("closed_at", "priority", "id")
@@ -45,18 +48,54 @@ def graph_of(project: Project, most: int = NODES) -> tuple[Drawing, int]:
     return draw(nodes, blockers), total - len(ids)
 
 
+class Serving(NamedTuple):
+    """A story as coverage shows it."""
+
+    pk: int
+    key: str
+    title: str
+    status: str
+    merged_commit: str
+
+
+class Story(NamedTuple):
+    """All that the row of a story in a plan shows: those that show the same are the same."""
+
+    pk: int
+    key: str
+    title: str
+    role: str
+    status: str
+    merged_commit: str
+    criteria: int
+    requirements: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bead: Bead) -> Story:
+        return cls(
+            bead.pk,
+            bead.key,
+            bead.title,
+            bead.role,
+            bead.status,
+            bead.merged_commit,
+            len(bead.acceptance),
+            tuple(row.key for row in vars(bead)["served"]),
+        )
+
+
 @dataclass(frozen=True)
 class Covered:
     requirement: Requirement
     state: str  # of the six; waiting if no story serves it
     words: str
-    stories: list[Bead]
+    stories: list[Serving]
 
 
 @dataclass(frozen=True)
 class Coverage:
     rows: list[Covered]
-    stories: list[Bead]  # columns of the matrix; empty if there are too many for one
+    stories: list[Serving]  # columns of the matrix; empty if there are too many for one
     covered: int
     merged: int
 
@@ -65,17 +104,14 @@ def coverage_of(project: Project) -> Coverage:
     requirements = list(
         project.requirements.filter(status=Requirement.Status.ACTIVE).order_by("position")[:REQUIREMENTS]
     )
-    stories = {
-        row.pk: row
-        for row in Bead.objects.filter(project=project, type__in=WORKABLE, requirements__isnull=False)
-        .only("key", "title", "status", "merged_commit", "project_id")
-        .distinct()
-        .order_by("id")
-    }
-    serving: dict[int, list[Bead]] = defaultdict(list)
-    through = Bead.requirements.through
-    links = through._default_manager.filter(bead__project=project).order_by("bead_id")
-    for requirement_id, bead_id in links.values_list("requirement_id", "bead_id"):
+    through = Bead.requirements.through._default_manager.filter(bead__project=project)
+    links = list(through.order_by("bead_id").values_list("requirement_id", "bead_id"))
+    tied = {bead_id for _, bead_id in links}
+    work = Bead.objects.filter(project=project, type__in=WORKABLE).order_by("id")
+    rows_of = map(Serving._make, work.values_list(*Serving._fields))
+    stories = {row.pk: row for row in rows_of if row.pk in tied}
+    serving: dict[int, list[Serving]] = defaultdict(list)
+    for requirement_id, bead_id in links:
         if bead_id in stories:
             serving[requirement_id].append(stories[bead_id])
     rows = [_covered(row, serving[row.pk]) for row in requirements]
@@ -88,7 +124,7 @@ def coverage_of(project: Project) -> Coverage:
     )
 
 
-def _covered(requirement: Requirement, stories: list[Bead]) -> Covered:
+def _covered(requirement: Requirement, stories: list[Serving]) -> Covered:
     if not stories:
         return Covered(requirement, "person", "no story serves it", stories)
     if all(bead.merged_commit for bead in stories):
@@ -115,4 +151,5 @@ def planned(project: Project) -> list[Bead]:
         "merged_commit",
         "project_id",
     )
-    return list(rows.prefetch_related("requirements").order_by("id")[:NODES])
+    served = Prefetch("requirements", Requirement.objects.only("key"), to_attr="served")
+    return list(rows.prefetch_related(served).order_by("id")[:NODES])

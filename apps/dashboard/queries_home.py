@@ -32,13 +32,15 @@ class Today:
 
 def at_work(user: Any) -> list[Agent]:
     rows = Agent.objects.for_user(user).filter(status=Agent.Status.WORKING)
-    return list(rows.select_related("project", "current_bead").order_by("project", "id")[: 2 * ROWS])
+    rows = rows.select_related("project", "current_bead").order_by("project_id", "id")
+    rows = rows.only("name", "current_action", "project__name", "current_bead__key", "current_bead__title")
+    return list(rows[: 2 * ROWS])
 
 
 def finished(user: Any) -> list[Finished]:
     """The newest merged beads with how many checks of the merged commit passed."""
     beads = Bead.objects.for_user(user).filter(status=Bead.Status.CLOSED).exclude(merged_commit="")
-    newest = list(beads.select_related("project").defer("description", "draft").order_by("-closed_at")[:ROWS])
+    newest = list(beads.only("key", "title", "merged_commit", "closed_at").order_by("-closed_at")[:ROWS])
     counts: dict[int, dict[str, Any]] = {
         row["bead_id"]: dict(row)
         for row in Evidence.objects.filter(bead__in=newest, kind=Evidence.Kind.MERGE)

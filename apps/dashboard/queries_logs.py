@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from apps.projects.models import Project
 
 LINES = 60
 AROUND = 20
+SHORT = 300  # of a message, where it is one of many
 AGENTS = 100
 READ = "logs:read"
 LEVELS = {"debug": "Everything", "info": "Info and above", "warn": "Warnings and errors", "error": "Errors"}
@@ -59,7 +61,18 @@ class Line:
 
     @property
     def is_long(self) -> bool:
-        return len(self.entry.message) > 300 or bool(self.entry.metadata)
+        return len(self.entry.message) > SHORT or bool(self.entry.metadata)
+
+
+class Logged(NamedTuple):
+    """What is shown of an entry: that which is the same looks the same."""
+
+    pk: int
+    level: str
+    timestamp: datetime
+    source: str
+    message: str
+    project_id: int | None
 
 
 def newest_line(user: Any) -> int:

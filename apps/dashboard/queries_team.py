@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
@@ -21,15 +21,29 @@ from apps.projects.models import Project
 PER_PAGE = 50
 PERSONAS = 300
 VERSIONS = 50
+READ = (
+    "name", "role", "status", "persona_id", "current_action", "last_active_at", "project__name",
+    "current_bead__key", "current_bead__title",
+)  # fmt: skip
 HANDS_FULL = Case(
     When(status__in=BUSY, then=Value(0)), When(status=Agent.Status.STOPPED, then=Value(2)), default=Value(1)
 )
 
 
-@dataclass(frozen=True)
-class Colleague:
-    agent: Agent
-    session: Session | None
+class Colleague(NamedTuple):
+    """All that the row of an agent shows, but for times: those that show the same are the same."""
+
+    pk: int
+    name: str
+    role: str
+    status: str
+    persona_id: int
+    project_id: int
+    project: str
+    bead_key: str
+    bead_title: str
+    doing: str
+    session_id: int | None
     sessions: int
     turns: int
     cost_microusd: int
@@ -43,10 +57,9 @@ def team_of(user: Any, project: Project | None = None) -> QuerySet[Agent]:
     return rows.filter(project=project) if project else rows
 
 
-def agents_page(rows: QuerySet[Agent], page: str | None) -> tuple[Page[Any], list[Colleague]]:
+def agents_page(rows: QuerySet[Agent], page: str | None) -> tuple[Page[Any], list[tuple[Agent, Colleague]]]:
     """Those at work first."""
-    wanted = rows.select_related("project__organization", "current_bead")
-    wanted = wanted.defer("project__prd", "current_bead__description").annotate(load=HANDS_FULL)
+    wanted = rows.select_related("project", "current_bead").only(*READ).annotate(load=HANDS_FULL)
     shown = Paginator(wanted.order_by("load", "project__name", "id"), PER_PAGE).get_page(page)
     agents = list(shown)
     used = {
@@ -56,24 +69,42 @@ def agents_page(rows: QuerySet[Agent], page: str | None) -> tuple[Page[Any], lis
         .annotate(count=Count("pk"), turns=Sum("turn_count"), cost=Sum("cost_microusd"))
         .order_by()
     }
-    opened = {
-        row.agent_id: row
-        for row in Session.objects.filter(agent__in=agents, status=Session.Status.OPEN)
-        .only("agent_id", "kind", "turn_count", "created_at")
+    opened = dict(
+        Session.objects.filter(agent__in=agents, status=Session.Status.OPEN)
         .order_by("id")
-    }
+        .values_list("agent_id", "pk")
+    )
     waiting = _waiting({agent.project_id for agent in agents})
     return shown, [
-        Colleague(
-            agent=agent,
-            session=opened.get(agent.pk),
-            sessions=used.get(agent.pk, {}).get("count", 0),
-            turns=used.get(agent.pk, {}).get("turns") or 0,
-            cost_microusd=used.get(agent.pk, {}).get("cost") or 0,
-            waiting=waiting[agent.project_id, agent.role],
+        (
+            agent,
+            _colleague(
+                agent, opened.get(agent.pk), used.get(agent.pk, {}), waiting[agent.project_id, agent.role]
+            ),
         )
         for agent in agents
     ]
+
+
+def _colleague(agent: Agent, session_id: int | None, used: Mapping[str, Any], waiting: int) -> Colleague:
+    bead = agent.current_bead
+    return Colleague(
+        pk=agent.pk,
+        name=agent.name,
+        role=agent.role,
+        status=agent.status,
+        persona_id=agent.persona_id,
+        project_id=agent.project_id,
+        project=agent.project.name,
+        bead_key=bead.key if bead else "",
+        bead_title=bead.title if bead else "",
+        doing=agent.current_action,
+        session_id=session_id,
+        sessions=used.get("count", 0),
+        turns=used.get("turns") or 0,
+        cost_microusd=used.get("cost") or 0,
+        waiting=waiting,
+    )
 
 
 def _waiting(project_ids: Iterable[int]) -> Counter[tuple[int, str]]:

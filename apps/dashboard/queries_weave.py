@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, Subquery
-from django.urls import reverse
 from django.utils import timezone
 
 from apps.agents.loop import STOPPED_REASONS
 from apps.agents.models import Claim, Evidence, MergeRequest, Review, Session, Turn
 from apps.beads.models import Bead
+from apps.dashboard.addresses import address
 from apps.dashboard.weave import NARROW, WIDTH, Crossing, Frame, Moment, Picture, Stretch, picture
 from apps.decisions.models import Decision
 from apps.projects.models import Project
@@ -75,16 +75,17 @@ def weave_of(project: Project, span: str = "", bead: Bead | None = None) -> Weav
 
 
 def _sessions(project: Project, bead: Bead | None) -> Any:
-    rows = Session.objects.filter(project=project).select_related("agent", "bead")
+    """Plain rows: there are many, and little is shown of each."""
+    rows = Session.objects.filter(project=project)
     rows = rows if bead is None else rows.filter(bead=bead)
     last = Turn.objects.filter(session=OuterRef("pk")).order_by("-number").values("acted_at")[:1]
-    return rows.annotate(last_acted_at=Subquery(last)).only(
-        "kind", "status", "reason", "created_at", "ended_at", "turn_count", "agent__name", "bead__key",
-        "bead__title", "bead__stage",
+    return rows.annotate(last_acted_at=Subquery(last)).values_list(
+        "pk", "kind", "reason", "created_at", "ended_at", "turn_count", "bead_id", "last_acted_at",
+        "agent__name", "bead__key", "bead__title", "bead__stage", named=True,
     )  # fmt: skip
 
 
-def _frame(sessions: list[Session], span: str, width: int) -> Frame:
+def _frame(sessions: list[Any], span: str, width: int) -> Frame:
     now = timezone.now()
     if span in SPANS:
         return Frame(now - SPANS[span][1], now, width)
@@ -95,24 +96,24 @@ def _frame(sessions: list[Session], span: str, width: int) -> Frame:
     return Frame(start - margin, end + margin, width)
 
 
-def _lanes(sessions: list[Session]) -> list[str]:
+def _lanes(sessions: list[Any]) -> list[str]:
     """Agents in the order they came, those that only review nearest to main."""
-    workers = dict.fromkeys(row.agent.name for row in sessions if row.kind != Session.Kind.REVIEW)
-    others = dict.fromkeys(row.agent.name for row in sessions if row.agent.name not in workers)
+    workers = dict.fromkeys(row.agent__name for row in sessions if row.kind != Session.Kind.REVIEW)
+    others = dict.fromkeys(row.agent__name for row in sessions if row.agent__name not in workers)
     return [*workers, *others][:LANES]
 
 
-def _session(row: Session) -> Stretch:
+def _session(row: Any) -> Stretch:
     state, end = _ending(row)
-    subject = f"{row.bead.key} {row.bead.title}" if row.bead else row.get_kind_display()
+    subject = f"{row.bead__key} {row.bead__title}" if row.bead_id else Session.Kind(row.kind).label
     how = "at work" if row.ended_at is None else row.reason.replace("_", " ") or "ended"
     return Stretch(
-        lane=row.agent.name,
+        lane=row.agent__name,
         start=row.created_at,
         end=end,
         state=state,
-        label=f"{row.agent.name}: {row.kind} {subject}, {row.turn_count} turns, {how}",
-        address=reverse("session", args=[row.pk]),
+        label=f"{row.agent__name}: {row.kind} {subject}, {row.turn_count} turns, {how}",
+        address=address("session", row.pk),
     )
 
 
@@ -122,8 +123,8 @@ def _ending(row: Any) -> tuple[str, datetime | None]:
     One whose work is claimed stays open until it is merged; its thread goes on as review and merge.
     """
     if row.ended_at is None:
-        is_work = row.kind == Session.Kind.WORK and row.bead is not None
-        is_claimed = is_work and row.bead.stage in CLAIMED and row.last_acted_at
+        is_work = row.kind == Session.Kind.WORK and row.bead_id is not None
+        is_claimed = is_work and row.bead__stage in CLAIMED and row.last_acted_at
         return ("done", row.last_acted_at) if is_claimed else ("working", None)
     if row.reason in STOPPED_REASONS:
         return "failed", row.ended_at
@@ -132,13 +133,13 @@ def _ending(row: Any) -> tuple[str, datetime | None]:
     return "done", row.last_acted_at or row.ended_at
 
 
-def _waits(project: Project, bead: Bead | None, frame: Frame, sessions: list[Session]) -> list[Stretch]:
+def _waits(project: Project, bead: Bead | None, frame: Frame, sessions: list[Any]) -> list[Stretch]:
     rows = Decision.objects.filter(project=project).filter(
         Q(decided_at=None) | Q(decided_at__gte=frame.start)
     )
     rows = rows if bead is None else rows.filter(bead=bead)
-    by_bead = {row.bead_id: row.agent.name for row in sessions if row.bead_id}
-    names = {row.agent.name for row in sessions}
+    by_bead = {row.bead_id: row.agent__name for row in sessions if row.bead_id}
+    names = {row.agent__name for row in sessions}
     found = []
     for row in rows.exclude(status=Decision.Status.CANCELED).order_by("-id")[:ROWS]:
         lane = row.requester if row.requester in names else by_bead.get(row.bead_id or 0, "")
@@ -150,7 +151,7 @@ def _waits(project: Project, bead: Bead | None, frame: Frame, sessions: list[Ses
                     end=row.decided_at if row.status != Decision.Status.OPEN else None,
                     state="person" if row.needs_person else "waiting",
                     label=f"{lane} waits: {row.question[:100]}",
-                    address=reverse("decision", args=[row.pk]),
+                    address=address("decision", row.pk),
                     is_wait=True,
                 )
             )
@@ -172,7 +173,7 @@ def _knots(project: Project, bead: Bead | None, frame: Frame) -> list[Moment]:
             at=row.created_at,
             state="failed",
             label=f"{row.bead.key}: {row.check_name} failed",
-            address=f"{reverse('bead-evidence', args=[row.bead.key])}#evidence-{row.pk}",
+            address=f"{address('bead-evidence', row.bead.key)}#evidence-{row.pk}",
         )
         for row in rows.order_by("-id")[:ROWS]
     ]
@@ -192,7 +193,7 @@ def _reviews(project: Project, bead: Bead | None, frame: Frame) -> list[Crossing
             end=max(row.session.created_at, row.claim.created_at),
             state="done" if row.verdict == Review.Verdict.APPROVE else "failed",
             label=f"{row.bead.key}: review by {row.session.agent.name}, {row.get_verdict_display()}",
-            address=reverse("session", args=[row.session_id]),
+            address=address("session", row.session_id),
         )
         for row in rows.order_by("-id")[:ROWS]
         if row.claim.session.agent.name != row.session.agent.name
@@ -215,7 +216,7 @@ def _merges(project: Project, bead: Bead | None, frame: Frame) -> list[Crossing]
             end=row.updated_at,
             state="done",
             label=f"{row.bead.key} merged: {row.bead.title}",
-            address=reverse("bead-evidence", args=[row.bead.key]),
+            address=address("bead-evidence", row.bead.key),
         )
         for row in rows
     ]

@@ -92,7 +92,7 @@ def _plan(request: HttpRequest, asked: Decision) -> dict[str, Any]:
     wanted = request.GET.get("edit", "")
     return {
         "coverage": queries_graph.coverage_of(asked.project),
-        "stories": stories,
+        "stories": [queries_graph.Story.of(story) for story in stories],
         "drawing": drawing,
         "hidden_count": hidden,
         "may_change": may_change,

@@ -18,7 +18,7 @@ from apps.agents.models import Persona
 from apps.core.errors import Conflict, LoomError
 from apps.core.storable import storable_text
 from apps.dashboard import queries
-from apps.dashboard.graph import SHORT, Node, draw
+from apps.dashboard.graph import Node, draw
 from apps.dashboard.pages import (
     found,
     number_in,
@@ -61,13 +61,13 @@ def _workflows(request: HttpRequest) -> dict[str, Found]:
 @page
 def workflows(request: HttpRequest) -> HttpResponse:
     rows = [
-        {"found": one, "graph": one.graph, "drawing": _drawn(one.graph)}
+        {"found": one, "graph": one.graph, "drawing": drawn_of(one.graph)}
         for one in _workflows(request).values()
     ]
     return show(request, "dashboard/workflows.html", {"rows": rows})
 
 
-def _drawn(graph: Graph) -> Any:
+def drawn_of(graph: Graph) -> Any:
     """The graph with its ways forward; ways back are told in words beside it."""
     forward: dict[int, list[int]] = {}
     numbers = {key: number for number, key in enumerate(graph.nodes)}
@@ -77,7 +77,7 @@ def _drawn(graph: Graph) -> Any:
     nodes = [
         Node(number, graph.nodes[key].kind, key, "open", is_done=False) for key, number in numbers.items()
     ]
-    return draw(nodes, forward, SHORT)
+    return draw(nodes, forward, short=True)
 
 
 def _ways(graph: Graph) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def workflow(request: HttpRequest, *, name: str) -> HttpResponse:
     context = {
         "one": one,
         "graph": one.graph,
-        "drawing": _drawn(one.graph),
+        "drawing": drawn_of(one.graph),
         **_ways(one.graph),
         "yaml": graph_yaml(one.graph),
         "is_built_in": name in built_in(),
@@ -200,7 +200,7 @@ def _preview(place: Place, base: Found, text: str) -> dict[str, Any]:
         return told | {"problems": [(one, _line(lines, one)) for one in refused.problems[:30]]}
     except LoomError as error:
         return told | {"problems": [(Problem("", str(error)), "")]}
-    return told | {"graph": graph, "drawing": _drawn(graph), **_ways(graph)}
+    return told | {"graph": graph, "drawing": drawn_of(graph), **_ways(graph)}
 
 
 def _line(lines: list[str], problem: Problem) -> str:

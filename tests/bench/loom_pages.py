@@ -14,10 +14,13 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import membership_set, organization_ensure
 from apps.activity.models import LogEntry
 from apps.agents.models import Agent, Persona, Session
+from apps.agents.persona_services import personas_sync
 from apps.beads.models import Bead, Dependency
+from apps.decisions.models import Decision
 from apps.decisions.services import decision_request
 from apps.engine.models import Run
 from apps.events.models import Event
+from apps.motivations.services import motivation_create
 from apps.projects.models import Project
 from apps.projects.services import project_create
 from apps.providers.models import Call
@@ -25,14 +28,21 @@ from tests.bench.child import Command
 
 BEADS, AGENTS, PROJECTS = 1_000, 50, 8
 PRD = "# Links\n\n## Links\n\n" + "".join(f"- The command `c{number}` does it.\n" for number in range(20))
+OF_ROWS = (
+    "/beads/{bead}/", "/beads/{bead}/changes/", "/beads/{bead}/evidence/", "/sessions/{session}/",
+    "/runs/{run}/", "/decisions/{decision}/", "/decisions/{plan}/", "/personas/{persona}/",
+    "/motivations/{motivation}/", "/pair/{pairing}/",
+)  # fmt: skip
 STATUSES = (Bead.Status.OPEN, Bead.Status.IN_PROGRESS, Bead.Status.CLOSED, Bead.Status.BLOCKED)
 EVERYWHERE = (
     "/", "/overview/", "/decisions/", "/activity/", "/agents/", "/runs/", "/cost/", "/conversations/",
-    "/logs/", "/notifications/", "/people/", "/models/", "/personas/", "/workflows/", "/workflows/story/",
-    "/workflows/story/edit/", "/motivations/", "/projects/new/", "/design/",
+    "/logs/", "/notifications/", "/notifications/told/", "/people/", "/people/groups/", "/people/keys/",
+    "/account/", "/models/", "/models/new/", "/personas/", "/workflows/", "/workflows/story/",
+    "/workflows/story/edit/", "/workflows/bootstrap/", "/motivations/", "/motivations/new/", "/pair/",
+    "/projects/new/", "/design/", "/find/?q=links",
 )  # fmt: skip
 OF_PROJECT = (
-    "", "board/", "board/?lanes=epic", "beads/", "graph/", "requirements/", "lessons/", "team/",
+    "", "?span=1h", "board/", "board/?lanes=epic", "beads/", "graph/", "requirements/", "lessons/", "team/",
     "team/?edit=qa-engineer", "settings/",
 )  # fmt: skip
 
@@ -40,6 +50,7 @@ OF_PROJECT = (
 class Site:
     def __init__(self) -> None:
         call_command("migrate", verbosity=0, interactive=False)
+        personas_sync()
         organization = organization_ensure(name="bench")
         self.client = self._client("bench", organization)
         self.nobody = self._client("nobody", organization_ensure(name="empty"))
@@ -50,9 +61,13 @@ class Site:
         beads = beads_build(self.project)
         agents = agents_build(self.project, beads)
         history_build(self.project, beads, agents)
-        self.pages = [*EVERYWHERE, *(f"/projects/{self.project.pk}/{page}" for page in OF_PROJECT)]
-        key, session, run = beads[1].key, Session.objects.latest("pk").pk, Run.objects.latest("pk").pk
-        self.pages += [f"/beads/{key}/", f"/beads/{key}/evidence/", f"/sessions/{session}/", f"/runs/{run}/"]
+        self.pages = pages_of(
+            self.project.pk,
+            bead=beads[1].key,
+            session=Session.objects.filter(kind=Session.Kind.WORK).latest("pk").pk,
+            run=Run.objects.latest("pk").pk,
+            **others_build(self.project),
+        )
 
     def _client(self, name: str, organization: Any) -> Client:
         user = User.objects.create_user(username=name)
@@ -73,6 +88,39 @@ class Site:
         took = 1000 * (time.process_time() - began)
         assert response.status_code == 200, (page, response.status_code)
         return took, len(response.content)
+
+
+def pages_of(project_id: int, **rows: int | str) -> list[str]:
+    """Every page that there is, of these rows."""
+    of_project = [f"/projects/{project_id}/{page}" for page in OF_PROJECT]
+    return [*EVERYWHERE, *of_project, *(page.format(**rows) for page in OF_ROWS)]
+
+
+def others_build(project: Project) -> dict[str, int]:
+    """What there are few of, and a plan that waits."""
+    motivation = motivation_create(
+        organization=project.organization,
+        name="Weekly tidying",
+        type="calendar",
+        condition="scheduled_interval",
+        parameters={"cron": "0 9 * * 1"},
+        bead_template={"title": "Tidy up", "description": "Remove what is dead."},
+        project=project,
+    )
+    pairing = Session.objects.create(
+        project=project, agent=Agent.objects.latest("pk"), kind=Session.Kind.PAIR, origin="bench:pair"
+    )
+    plan = decision_request(
+        project=project, question="Approve the plan?", kind=Decision.Kind.PLAN, needs_person=True
+    )
+    asked = Decision.objects.filter(kind=Decision.Kind.QUESTION).latest("pk")
+    return {
+        "motivation": motivation.pk,
+        "pairing": pairing.pk,
+        "plan": plan.pk,
+        "decision": asked.pk,
+        "persona": Persona.objects.latest("pk").pk,
+    }
 
 
 def beads_build(project: Project) -> list[Bead]:

@@ -11,6 +11,9 @@ from django.db.models import Model
 
 from apps.accounts.models import User
 from apps.agents.models import Persona
+from apps.core import tenancy
+from apps.core.tenancy import circle_read
+from apps.projects.sharing import share_set
 from tests.world import World, world_build
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +79,27 @@ def test_the_models_that_hold_tenants_rows_are_among_them() -> None:
     labels = {model._meta.label for model in SCOPED}
     assert {"projects.Project", "beads.Bead", "decisions.Decision", "events.Event"} <= labels
     assert {"accounts.Organization", "agents.Agent", "providers.Provider", "providers.Budget"} <= labels
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model._meta.label)
+def test_a_page_that_read_where_one_belongs_sees_the_same(
+    model: type[Model], ours: World, theirs: World
+) -> None:
+    share_set(project=theirs.project, to=ours.staff, role="viewer")
+    for user in (ours.staff, theirs.staff):
+        asked = rows(model, user)
+        reading: Any = User.objects.get(pk=user.pk)
+        circle_read(reading)
+        assert reading.circle.organizations
+        assert rows(model, reading) == asked
+
+
+def test_those_who_see_everything_or_belong_to_very_much_have_no_circle(
+    ours: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = User.objects.create_superuser("root")
+    circle_read(operator)
+    assert not hasattr(operator, "circle")
+    monkeypatch.setattr(tenancy, "REMEMBERED", 0)
+    circle_read(ours.staff)
+    assert not hasattr(ours.staff, "circle")

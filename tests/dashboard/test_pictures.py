@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apps.agents.diffs import MAX_ROWS, files_of
-from apps.dashboard.graph import Node, draw
+from apps.dashboard.graph import ROOM, Node, draw
 from apps.dashboard.markdown import rendered
+from apps.dashboard.templatetags.parts import weave_shapes
+from apps.dashboard.views_workflows import drawn_of
 from apps.dashboard.weave import Crossing, Frame, Moment, Stretch, picture
+from apps.workflows.graph_library import built_in
 
 NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 FRAME = Frame(NOON, NOON + timedelta(minutes=10))
@@ -84,6 +87,22 @@ def test_the_critical_path_is_the_longest_chain_of_what_is_open() -> None:
 def test_a_graph_of_nothing_or_of_what_is_done_has_no_critical_path() -> None:
     assert draw([], {}).boxes == ()
     assert draw([node(0, is_done=True)], {}).critical == []
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+def test_a_built_in_workflow_fits_a_window_without_scrolling(name: str) -> None:
+    drawn = drawn_of(built_in()[name])
+    assert drawn.width <= ROOM
+    assert all(len(box.words) == len(box.node.title) for box in drawn.boxes)
+
+
+def test_what_is_drawn_of_the_weave_cannot_act() -> None:
+    named = Stretch("Ann", at(0), at(5), "done", '<script>"x"</script>', '/s/"><b>')
+    drawn = picture(FRAME, ["Ann"], [named], [], [])
+    html = weave_shapes(drawn.shapes)
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;" in html
 
 
 DIFF = """diff --git a/src/store.py b/src/store.py

@@ -92,6 +92,21 @@ def test_the_wrong_person_gets_404(stranger: Client, client: Client, world: Worl
     assert client.get(address(world)).status_code == 404
 
 
+def test_a_new_epic_is_offered_at_once_by_the_form_of_a_new_bead(reader: Client, world: World) -> None:
+    board = address(world) + "board/"
+    assert "Storage and search" not in read(reader, board)
+    epic = bead_create(project=world.project, title="Storage and search", type="epic")
+    assert f'<option value="{epic.pk}">' in read(reader, board)
+
+
+def test_who_is_put_out_sees_nothing_with_the_next_page(reader: Client, member: User, world: World) -> None:
+    board = address(world) + "board/"
+    assert reader.get(board).status_code == 200
+    member.memberships.all().delete()
+    assert reader.get(board).status_code == 404
+    assert world.project.name not in read(reader, "/agents/")
+
+
 def test_more_beads_cost_no_more_queries(reader: Client, world: World) -> None:
     read(reader, address(world))
     with CaptureQueriesContext(connection) as few:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django import template
-from django.template.loader import render_to_string
 from django.templatetags.static import static
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.agents.results import counts_text
-from apps.dashboard.graph import Box, Drawing, Edge
+from apps.dashboard.addresses import address
 from apps.dashboard.markdown import plain as plainly
 from apps.dashboard.markdown import rendered
-from apps.dashboard.queries import BeadLine, Shown
-from apps.dashboard.queries_board import MOVES
 
 register = template.Library()
 
@@ -36,11 +32,6 @@ SHAPES = {
 
 
 PRETTY_CHARS = 2000
-KEPT = 4096  # cards and rows of beads, of about a kilobyte each
-MENU = "".join(
-    f'<button class="item" name="to" value="{to}" formaction="{{0}}">Move to {name}</button>'
-    for to, name in MOVES.items()
-)
 ACRONYMS = {"ceo", "cfo", "cto", "qa", "ui", "ux"}
 AGENT_STATES = {
     "working": "working",
@@ -79,6 +70,7 @@ RUN_STATES = {
 
 
 @register.simple_tag
+@cache
 def shape(state: str) -> SafeString:
     """A state's shape with its color, named for those who cannot see it."""
     symbol, color, meaning = SHAPES[state]
@@ -149,11 +141,11 @@ def undo_of(tags: str) -> str:
 @register.simple_tag(takes_context=True)
 def rail_link(context: dict[str, Any], name: str, words: str, count: int = 0) -> SafeString:
     """A link of the rail; the page one is on, or is below, is marked."""
-    address, here = reverse(name), context["request"].path
-    is_here = here == address or (address != "/" and here.startswith(address))
+    way, here = address(name), context["request"].path
+    is_here = here == way or (way != "/" and here.startswith(way))
     return format_html(
         '<a href="{}" data-go="{}"{}>{}{}</a>',
-        address,
+        way,
         name,
         mark_safe(' aria-current="page"') if is_here else "",
         words,
@@ -163,12 +155,12 @@ def rail_link(context: dict[str, Any], name: str, words: str, count: int = 0) ->
 
 @register.simple_tag(takes_context=True)
 def rail_project(context: dict[str, Any], name: str, words: str, project_id: int) -> SafeString:
-    address = reverse(name, args=[project_id])
+    way = address(name, project_id)
     return format_html(
         '<a href="{}" data-go="{}"{}>{}</a>',
-        address,
+        way,
         name,
-        mark_safe(' aria-current="page"') if context["request"].path == address else "",
+        mark_safe(' aria-current="page"') if context["request"].path == way else "",
         words,
     )
 
@@ -328,33 +320,3 @@ def filename(path: str) -> str:
 @register.filter
 def without(text: str, beginning: str) -> str:
     return text.removeprefix(beginning).strip()
-
-
-@register.simple_tag
-def move_items(address: str) -> SafeString:
-    """The ways a card can go, as buttons of its menu."""
-    return format_html(MENU, address)
-
-
-@register.simple_tag
-def bead_part(name: str, line: BeadLine, may_write: object = False) -> SafeString:
-    """A card or row of a bead. Many are shown, again and again, and few have changed since."""
-    return _bead_part(name, line.shown, bool(may_write))
-
-
-@lru_cache(maxsize=KEPT)
-def _bead_part(name: str, shown: Shown, may_write: bool) -> SafeString:
-    context = {"line": shown, "may_write": may_write}
-    return render_to_string(f"parts/{name}.html", context)
-
-
-@register.simple_tag
-def graph_boxes(drawing: Drawing) -> SafeString:
-    """What is in the picture of a work graph, which stays the same while no bead changes its state."""
-    return _graph_boxes(drawing.edges, drawing.boxes)
-
-
-@lru_cache(maxsize=32)
-def _graph_boxes(edges: tuple[Edge, ...], boxes: tuple[Box, ...]) -> SafeString:
-    context = {"edges": edges, "boxes": boxes}
-    return render_to_string("parts/graph_boxes.html", context)

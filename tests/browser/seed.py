@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.email_services import email_link
 from apps.accounts.invitation_services import invitation_create
 from apps.accounts.key_services import key_create
 from apps.accounts.login_services import tokens_give
@@ -71,7 +73,15 @@ def main() -> None:
     _, token = invitation_create(
         organization=world.organization, role="user", by=User.objects.get(username="ada"), email=""
     )
-    gates = {"invitation": f"/invitations/{token}/", "bare": bare_pages(begun), "planned": [planned]}
+    ada = User.objects.get(username="ada")
+    User.objects.filter(pk=ada.pk).update(pending_email="ada@example.org")
+    ada.refresh_from_db()
+    gates = {
+        "confirmation": urlsplit(email_link(ada)).path,
+        "invitation": f"/invitations/{token}/",
+        "bare": bare_pages(begun),
+        "planned": [planned],
+    }
     print(json.dumps({"sessions": names, **gates, **addresses(world)}))
 
 

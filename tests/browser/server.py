@@ -41,6 +41,7 @@ class Server:
     bare: list[str]
     planned: list[str]
     invitation: str
+    confirmation: str
     environment: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
 

@@ -137,7 +137,8 @@ class Camera:
                 page.set_content((ROOT / "templates" / "500.html").read_text(encoding="utf-8"))
                 self.keep(page, look, "500")
             with self.trying(f"{look} refusals"), self.page("ada", look) as page:
-                for address, name in ((MISSING[1], "404"), ("/queues/", "403")):
+                gone = ((MISSING[1], "404"), ("/queues/", "403"), (self.server.confirmation, "email-confirm"))
+                for address, name in gone:
                     page.goto(address)
                     self.keep(page, look, name)
 

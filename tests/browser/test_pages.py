@@ -36,6 +36,8 @@ NEVER_EMPTY = {
     "account", "account-password", "design", "motivation-new", "personas", "project-new", "provider-new",
     "workflow", "workflow-edit", "workflows",
 }  # fmt: skip
+# Of those who operate the installation.
+OPERATORS = ["/installation/"]
 # Pages of those who are not signed in, and of nowhere.
 OUTSIDE = ["/login/", *MISSING]
 # What can be taken away as a file, and pages on which what was planted must be read as the text it is.
@@ -119,7 +121,8 @@ def check(
 
 def test_every_page_of_the_routes_is_looked_at(server: Server) -> None:
     """A route that has no row here takes nothing but what is sent to it."""
-    shown = {route_of(address) for address in [*server.busy, *OUTSIDE[:-1]]} | PARTS
+    visited = [*server.busy, *OUTSIDE[:-1], *OPERATORS, server.confirmation]
+    shown = {route_of(address) for address in visited} | PARTS
     others = [one for one in [*dashboard_patterns, *account_patterns] if one.name not in shown]
     assert len(others) > 30
     told = {one.name: status_of(server, one) for one in others}
@@ -139,7 +142,11 @@ def status_of(server: Server, route: URLPattern) -> int:
 def test_no_page_has_a_fault_in_any_colors_width_or_by_keyboard(enter: Enter, server: Server) -> None:
     page = enter("ada")
     assert page.locator("#app").count() == 1
-    assert check(page, server.busy, looked_at) == {}
+    assert check(page, [*server.busy, server.confirmation], looked_at) == {}
+
+
+def test_operators_pages_have_none(enter: Enter) -> None:
+    assert check(enter("root"), OPERATORS, looked_at) == {}
 
 
 def test_the_longest_words_fit_the_narrowest_page(enter: Enter, server: Server) -> None:

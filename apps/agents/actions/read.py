@@ -31,12 +31,14 @@ PATHS = {"file": "path", "filename": "path", "file_path": "path", "filepath": "p
 def existing_file(ctx: Files, path: str) -> Path:
     """The regular file at `path`; raises NotFound that offers files of a similar name."""
     found = resolve_inside(ctx.root, path)
-    if found.is_dir():
-        raise BadInput(f"{path} is a directory.", hint="List it with read_tree.")
-    if not found.exists():
+    try:
+        mode = found.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         near = _similar(ctx.root, path)
-        raise NotFound(f"There is no file {path}.", hint=f"Did you mean {near}?" if near else "")
-    if not stat.S_ISREG(found.stat().st_mode):
+        raise NotFound(f"There is no file {path}.", hint=f"Did you mean {near}?" if near else "") from None
+    if stat.S_ISDIR(mode):
+        raise BadInput(f"{path} is a directory.", hint="List it with read_tree.")
+    if not stat.S_ISREG(mode):
         raise BadInput(f"{path} is not a regular file.")
     return found
 

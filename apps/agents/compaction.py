@@ -87,7 +87,7 @@ def compact(handle: Handle, session_id: int, room: int) -> dict[str, Any]:
     made: list[tuple[Compaction, Conversation]] = []
 
     def keep(summary: str, *, by_model: bool, call_id: int | None = None) -> None:
-        made.append(_keep(seat, plan, summary, by_model=by_model, call_id=call_id))
+        made[:] = [_keep(seat, plan, summary, by_model=by_model, call_id=call_id)]
         handle.finish({"up_to": plan.up_to, "by_model": by_model})
         crashpoint("before_compaction_commit")
 

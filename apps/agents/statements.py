@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.agents.models import Session, Turn
 from apps.core.sql import execute, insert
-from apps.core.together import send
+from apps.core.together import NONE, send
 
 _COUNT_TURN = """
 UPDATE agents_session
@@ -62,7 +62,8 @@ def hands_over(agent_id: int) -> Callable[[], bool]:
 
 def letters_wait(project_id: int, role: str, bead_id: int | None, *, then: Callable[[], None]) -> None:
     """If messages wait for an agent of the role, or for who works on the bead, do something `then`."""
-    send(_LETTERS, [project_id, role, bead_id], then=lambda found: then() if found.rows else None)
+    values = [project_id, role, bead_id]
+    send(_LETTERS, values, then=lambda found: then() if found.rows else None, sure=NONE)
 
 
 def sessions_of_beads(bead_ids: Sequence[int]) -> dict[int, int]:

@@ -50,8 +50,13 @@ class _Ready(NamedTuple):
     is_kept: bool
 
 
-def exchange(wire: Connection[Any], statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Came]:
-    """Run statements in order, in the transaction that is open or that the first of them begins."""
+def exchange(
+    wire: Connection[Any], statements: Sequence[tuple[str, Sequence[Any]]], *, commits: bool = False
+) -> list[Came]:
+    """Run statements in order, in the transaction that is open or that the first of them begins.
+
+    With `commits` the same message ends it, if none of them was refused.
+    """
     transformer: Any = Transformer(wire)
     ready = [_ready(transformer, text, values) for text, values in statements]
     talk = vars(wire).get("loom_talk")
@@ -59,7 +64,7 @@ def exchange(wire: Connection[Any], statements: Sequence[tuple[str, Sequence[Any
         talk = vars(wire)["loom_talk"] = _Talk(wire.pgconn)
     with wire.lock:
         try:
-            results = talk.exchange(_beginning(wire), ready)
+            results = talk.exchange(_beginning(wire), ready, b"COMMIT" if commits else b"")
         except BaseException:  # nobody knows what the next answer would belong to
             with suppress(Exception):
                 wire.cancel()
@@ -114,7 +119,7 @@ class _Talk:
         self._poll = select.poll()
         self._poll.register(pgconn.socket, select.POLLIN)
 
-    def exchange(self, beginning: bytes, ready: Sequence[_Ready]) -> list[PGresult]:
+    def exchange(self, beginning: bytes, ready: Sequence[_Ready], end: bytes = b"") -> list[PGresult]:
         """The result of each statement; of those after one that was refused there is none."""
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
@@ -123,6 +128,9 @@ class _Talk:
             pgconn.send_query_params(beginning, None)
             is_asked.append(False)
         new = [prepared for one in ready for prepared in self._send(one, is_asked)]
+        if end:
+            pgconn.send_query_params(end, None)
+            is_asked.append(False)
         pgconn.pipeline_sync()
         self._flush()
         results = list(self._results())

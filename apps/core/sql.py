@@ -53,6 +53,11 @@ def insert(row: models.Model) -> None:
     insert_all([row])
 
 
+def insert_new(row: models.Model) -> Sent:
+    """Insert a row, unless its unique values are taken: then it gets no primary key."""
+    return _insert(_insertion(type(row)), [row], unless="ON CONFLICT DO NOTHING")
+
+
 def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model and set their primary keys."""
     if not rows:
@@ -63,7 +68,7 @@ def insert_all(rows: Sequence[models.Model]) -> None:
         _insert(how, rows[start : start + at_once])
 
 
-def _insert(how: _Insertion, rows: Sequence[models.Model]) -> None:
+def _insert(how: _Insertion, rows: Sequence[models.Model], *, unless: str = "") -> Sent:
     connection = connections[DEFAULT_DB_ALIAS]
     columns = [_adapter(field, connection) for field in how.fields]
     values = [
@@ -72,12 +77,12 @@ def _insert(how: _Insertion, rows: Sequence[models.Model]) -> None:
         for field, adapt in zip(how.fields, columns, strict=True)
         for value in (field.pre_save(row, True),)
     ]
-    statement = how.head + ", ".join([how.group] * len(rows)) + how.tail
-    send(statement, values, then=partial(_note_keys, rows))
+    statement = f"{how.head}{', '.join([how.group] * len(rows))} {unless}{how.tail}"
+    return send(statement, values, note=partial(_note_keys, rows))
 
 
 def _note_keys(rows: Sequence[models.Model], inserted: Sent) -> None:
-    for row, (key,) in zip(rows, inserted.rows, strict=True):
+    for row, (key,) in zip(rows if inserted.rows else (), inserted.rows, strict=True):
         row.pk = key
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 

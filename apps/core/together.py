@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DataError, connections, transaction
 
 Then = Callable[["Sent"], None]
+
+ONE, NONE = "count(*) = 1", "count(*) = 0"  # of the rows that a statement touched or returned
+NOT_SO = "22012"  # how the server says that something is not as it should be: it divided by zero
 
 _here = threading.local()
 
@@ -22,8 +25,12 @@ _here = threading.local()
 class Sent:
     """A statement; to read what came of it makes it run now, with those that were sent before it."""
 
-    def __init__(self, statement: str, values: Sequence[Any], then: Then | None) -> None:
-        self.statement, self.values, self.then = statement, values, then
+    def __init__(
+        self, statement: str, values: Sequence[Any], then: Then | None, note: Then | None, sure: str
+    ) -> None:
+        self.statement, self.values = statement, values
+        self.then, self.note, self.sure = then, note, sure
+        self.is_judged = False  # the server refuses everything if it is not as is `sure`
         self._count: int | None = None
         self._rows: list[tuple[Any, ...]] = []
 
@@ -47,15 +54,26 @@ class Sent:
         self._count, self._rows = count, rows
 
 
-def send(statement: str, values: Sequence[Any], *, then: Then | None = None) -> Sent:
-    """Run a statement, in a block of `together` at its end at the latest; `then` is called once it ran."""
-    sent = Sent(statement, values, then)
+def send(
+    statement: str,
+    values: Sequence[Any],
+    *,
+    then: Then | None = None,
+    note: Then | None = None,
+    sure: str = "",
+) -> Sent:
+    """Run a statement, in a block of `together` at its end at the latest; `then` is called once it ran.
+
+    `then` may send more, so it runs in the transaction; `note` only remembers what came, maybe after it.
+    `sure` is a condition on the rows of the statement under which nothing needs to be looked at: in
+    `at_once` the server judges it.
+    """
+    sent = Sent(statement, values, then, note, sure)
     if (waiting := _waiting()) is not None:
         waiting.append(sent)
         return sent
     _run([sent])
-    if then is not None:
-        then(sent)
+    _tell(sent)
     return sent
 
 
@@ -69,13 +87,41 @@ def together() -> Iterator[None]:
     if _waiting() is not None or not takes_part(connection):
         yield
         return
-    _here.waiting = []
+    with _gathering(connection):
+        yield
+        flush()
+
+
+def at_once(work: Callable[[], object]) -> bool:
+    """Do the work in a transaction whose statements travel in one message with its commit.
+
+    So no lock is held while this thread waits for its turn. False if nothing was done: where statements do
+    not travel together, or where one of them was not `sure`. Then the work has to be done step by step, and
+    each step looked at; it may be called a second time for that.
+    """
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    if connection.in_atomic_block or not takes_part(connection):
+        return False
+    try:
+        with transaction.atomic(durable=True), _gathering(connection):
+            _here.judged = True
+            work()
+            _commit()
+    except DataError as error:
+        if getattr(error.__cause__, "sqlstate", "") != NOT_SO:
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def _gathering(connection: Any) -> Iterator[None]:
+    _here.waiting, _here.judged = [], False
     try:
         with connection.execute_wrapper(_after_those_that_wait):
             yield
-            flush()
     finally:
-        _here.waiting = None
+        _here.waiting, _here.judged = None, False
 
 
 def flush() -> None:
@@ -85,16 +131,35 @@ def flush() -> None:
         sent, waiting[:] = list(waiting), []
         _run(sent)
         for one in sent:
-            if one.then is not None:
-                one.then(one)
+            _tell(one)
 
 
-def _run(sent: Sequence[Sent]) -> None:
+def _commit() -> None:
+    """Run what waits with the commit behind it; the transaction that Django ends afterwards is over then."""
+    waiting = _waiting() or []
+    if any(one.then is not None and not one.sure for one in waiting):
+        flush()
+        return
+    sent, waiting[:] = list(waiting), []
+    _run(sent, commits=True)
+    for one in sent:
+        _tell(one)
+
+
+def _tell(sent: Sent) -> None:
+    if sent.note is not None:
+        sent.note(sent)
+    if sent.then is not None and not sent.is_judged:
+        sent.then(sent)
+
+
+def _run(sent: Sequence[Sent], *, commits: bool = False) -> None:
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if takes_part(connection):
         _open(connection)
+        ready = [(_text_of(one), one.values) for one in sent]
         with connection.wrap_database_errors:
-            came = _pgwire().exchange(connection.connection, [(one.statement, one.values) for one in sent])
+            came = _pgwire().exchange(connection.connection, ready, commits=commits)
         for one, (count, rows) in zip(sent, came, strict=True):
             one.came(count, rows)
         return
@@ -103,6 +168,19 @@ def _run(sent: Sequence[Sent]) -> None:
             cursor.execute(one.statement, one.values)
             rows = cursor.fetchall() if cursor.description is not None else []
             one.came(int(cursor.rowcount), rows)  # SQLite counts while it returns
+
+
+def _text_of(sent: Sent) -> str:
+    sent.is_judged = bool(sent.sure) and getattr(_here, "judged", False)
+    return _judging(sent.statement, sent.sure) if sent.is_judged else sent.statement
+
+
+@lru_cache(maxsize=100)
+def _judging(statement: str, sure: str) -> str:
+    """The statement, refused with all others of its transaction unless the condition holds."""
+    has_rows = statement.lstrip().startswith("SELECT") or "RETURNING" in statement
+    rows = statement if has_rows else f"{statement} RETURNING 1"
+    return f"WITH it AS ({rows}) SELECT 1 / ({sure})::int FROM it"  # noqa: S608 - put together from constants
 
 
 def takes_part(connection: Any) -> bool:

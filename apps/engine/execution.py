@@ -149,23 +149,28 @@ class Execution:
         name: str,
         status: str,
         *,
-        once_held: Callable[[], None],
+        once_held: Callable[[], None] | None = None,
         interruptible: bool = False,
         **fields: Any,
     ) -> None:
-        """Both at once, maybe together with other statements; raises what `hold` and `write` raise."""
+        """Both at once, maybe together with other statements; raises what `hold` and `write` raise.
+
+        `once_held` is called in between.
+        """
         _refuse_loose()
         row = _row(seq, name, status, **fields)
 
         def look_closer(written: Sent) -> None:
             if written.count != 1:
                 self.hold(interruptible=interruptible)
-            once_held()
+            if once_held is not None:
+                once_held()
             if written.count != 1:
                 step_write(self.run, row)
 
         undisturbed = interruptible and not self.canceling
-        step_write_held(self.run, row, undisturbed=undisturbed, then=look_closer)
+        always = once_held is not None
+        step_write_held(self.run, row, undisturbed=undisturbed, then=look_closer, always=always)
 
     def write_alone(self, seq: int, name: str, status: str, **fields: Any) -> None:
         """Write the row of a step, with no transaction around it if nothing stands against that."""

@@ -225,9 +225,9 @@ class Handle:
 
     def _hold_and_write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}
-        self._execution.hold_and_write(
-            self._seq, self._name, status, once_held=self._refuse_abandoned, **fields
-        )
+        may_be_abandoned = self.retry.timeout is not None
+        once_held = self._refuse_abandoned if may_be_abandoned else None
+        self._execution.hold_and_write(self._seq, self._name, status, once_held=once_held, **fields)
 
     def _write(self, status: str, **fields: Any) -> None:
         fields |= {"started": self._started, "attempt": self.attempt}

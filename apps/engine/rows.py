@@ -9,11 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection
 
-from apps.core.together import Sent, Then, send
+from apps.core.together import ONE, Sent, Then, send
 from apps.engine.models import Run
 
 CLAIMED_AT_ONCE = 16
@@ -138,12 +139,24 @@ def step_write(run: Run, step: StepRow) -> None:
         )
 
 
-def step_write_held(run: Run, step: StepRow, *, undisturbed: bool = False, then: Then | None = None) -> Sent:
+def step_write_held(
+    run: Run,
+    step: StepRow,
+    *,
+    undisturbed: bool = False,
+    then: Then | None = None,
+    always: bool = True,
+) -> Sent:
     """The same and the lock of the run in one; it counts 0 if there is a reason to look closer.
 
     Such as that the lease is over, that the step has ended or, if `undisturbed`, that somebody wants the run
-    canceled or paused.
+    canceled or paused. `then` is called once it ran; if not `always`, maybe only if there is such a reason.
     """
-    statement = WRITE_STEP_UNDISTURBED if undisturbed else WRITE_STEP_HELD
-    lock = FOR_UPDATE if connection.features.has_select_for_no_key_update else ""
-    return send(statement.format(lock=lock), [*step.values(run), run.pk, run.fence], then=then)
+    statement = _with_lock(WRITE_STEP_UNDISTURBED if undisturbed else WRITE_STEP_HELD)
+    values = [*step.values(run), run.pk, run.fence]
+    return send(statement, values, then=then, sure="" if always else ONE)
+
+
+@cache
+def _with_lock(statement: str) -> str:
+    return statement.format(lock=FOR_UPDATE if connection.features.has_select_for_no_key_update else "")

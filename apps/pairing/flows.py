@@ -221,7 +221,7 @@ def _ask(handle: Handle, exchange: Exchange, session_id: int, variant: int) -> d
         text = _spoken(turn, reading)
         output.update({"turn": turn.number, "acts": acts, "text": text, "model": turn.model})
         handle.finish(output)
-        kept.append(turn)
+        kept[:] = [turn]
 
     request = model_request(
         seat, key=f"{handle.key}#{handle.attempt}.{variant}", person_id=exchange.person_id
@@ -247,7 +247,7 @@ def _complete(
 
     def book(reply: gateway.Reply) -> None:
         settle(reply)
-        said.append(reply)
+        said[:] = [reply]
 
     with stoppable(teller.exchange_id, Scissors(teller.stopped)):
         gateway.complete(request, in_reserve=begin, in_settle=book, on_delta=teller if streams else None)

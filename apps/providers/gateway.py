@@ -62,7 +62,8 @@ def complete(
 
     `in_reserve` runs in the transaction that sets the money aside, once per provider tried; the call that it
     gets may have no id yet, its key names it. `in_settle` runs in the one that books the answer, and that is
-    rolled back if somebody gave the call up meanwhile; `on_reply` runs right before it, outside of any.
+    rolled back if somebody gave the call up meanwhile; `on_reply` runs right before it, outside of any. Both
+    `in_` hooks run once more if the first time was rolled back.
     `on_delta` gets the text as it streams, and again from its start if another provider has to take over.
     Raises BudgetExceeded and the classes of apps.providers.errors.
     """

@@ -2,20 +2,22 @@
 
 Of one organization all reservations and settlements take the lock on its own budget row before any other
 budget's (on SQLite: the write lock), so several rows are counted as one and no two transactions can wait for
-each other. It is the last they do: everybody waits for this lock, and each holds it only to commit.
+each other. It is the last they do: everybody waits for this lock, and each holds it only to commit, which
+PostgreSQL does without asking back if nothing unusual came (`at_once`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, Sum
 from django.utils import timezone
 
 from apps.core.errors import BudgetExceeded, Conflict
-from apps.core.together import together
+from apps.core.together import at_once, together
 from apps.providers import statements
 from apps.providers.errors import Busy, CallFailed, Usage
 from apps.providers.models import Budget, Call, Provider
@@ -33,19 +35,26 @@ def reserve(
 ) -> Call:
     """Set `amount` aside under every budget that applies and open the ledger row, in one transaction.
 
+    `in_reserve` may be called twice: then what it did first was rolled back.
+
     Raises BudgetExceeded, Busy when the provider's slots are taken, and Conflict for a key used before.
     """
     call = _call(request, provider, key, amount)
     if not request.is_first and (died := statements.open_calls(call.stem)):
         lose(Call.objects.filter(pk__in=died))
+
+    def begin(set_aside: Callable[[Payer, int], object]) -> None:
+        _take_slot(provider, call.created_at)
+        with together():
+            statements.open_call(call)
+            if in_reserve is not None:
+                in_reserve(call)
+            set_aside(request.payer, amount)
+
     try:
-        with transaction.atomic(durable=True):
-            _take_slot(provider, call.created_at)
-            with together():
-                statements.open_call(call)
-                if in_reserve is not None:
-                    in_reserve(call)
-                _set_aside(request.payer, amount)
+        if not at_once(partial(begin, _set_aside_at_once)):
+            with transaction.atomic(durable=True):
+                begin(_set_aside)
     except IntegrityError:
         if Call.objects.filter(key=key).exists():
             raise Conflict(f"A call with the key {key!r} is in the ledger already.") from None
@@ -62,7 +71,10 @@ def settle(
     finish_reason: str = "",
     in_settle: Callable[[], None] | None = None,
 ) -> int:
-    """Book an answered call and return its cost in micro-USD; `in_settle` runs in the transaction."""
+    """Book an answered call and return its cost in micro-USD; `in_settle` runs in the transaction.
+
+    It may be called twice: then what it did first was rolled back.
+    """
     cost = cost_of(usage, provider.price)
     closing = _closing(
         Call.Status.SETTLED, cost, usage, latency_ms=latency_ms, finish_reason=finish_reason[:40]
@@ -71,14 +83,19 @@ def settle(
         "This model call was given up as lost while it was under way.",
         hint="Another worker has taken the work over; its result counts.",
     )
+
+    def end() -> Callable[[], bool]:
+        closed = statements.close_call(call.pk, closing)
+        if in_settle is not None:
+            in_settle()
+        _book(call, closing)
+        return closed
+
     try:
-        with transaction.atomic(durable=True), together():
-            closed = statements.close_call(call.pk, closing)
-            if in_settle is not None:
-                in_settle()
-            _book(call, closing)
-            if not closed():
-                raise given_up
+        if not at_once(end):
+            with transaction.atomic(durable=True), together():
+                if not end()():
+                    raise given_up
     except IntegrityError:  # what the other worker wrote may stand in the way of ours
         if Call.objects.filter(pk=call.pk, status=Call.Status.RESERVED).exists():
             raise
@@ -186,6 +203,12 @@ def _close(call: Call, closing: Closing) -> bool:
 def _book(call: Call, closing: Closing) -> None:
     statements.lock_organization(call.organization_id)
     statements.book(call, reserved=call.reserved_microusd, cost=closing.cost_microusd)
+
+
+def _set_aside_at_once(payer: Payer, amount: int) -> None:
+    """Reserve where all rows are there and have the room; else the server refuses."""
+    statements.lock_organization(payer.organization_id)
+    statements.set_aside(payer, amount)
 
 
 def _set_aside(payer: Payer, amount: int) -> None:

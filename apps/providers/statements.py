@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.together import Sent, send
+from apps.core.together import ONE, Sent, send
 from apps.providers.models import Call
 from apps.providers.terms import Payer
 
@@ -69,7 +69,7 @@ def lock_organization(organization_id: int) -> Callable[[], bool]:
     """
     if not connection.features.has_select_for_update:
         return lambda: True
-    sent = send(_LOCK, [organization_id])
+    sent = send(_LOCK, [organization_id], sure=ONE)
     return lambda: sent.count == 1
 
 
@@ -79,7 +79,9 @@ def set_aside(payer: Payer, amount: int) -> Callable[[], set[str]]:
     Tells, once asked, the scopes whose budget row is charged; none when it was refused. Needs the lock.
     """
     theirs = _ids(payer)
-    sent = send(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount])
+    wanted = 1 if payer.project_id is None else 2
+    sure = f"count(*) FILTER (WHERE scope IN ('organization', 'project')) = {wanted}"
+    sent = send(_SET_ASIDE, [amount, *theirs, *theirs, amount, amount], sure=sure)
     return lambda: {scope for (scope,) in sent.rows}
 
 
@@ -104,12 +106,12 @@ def open_call(call: Call) -> None:
     def note(inserted: Sent) -> None:
         ((call.pk,),) = inserted.rows
 
-    send(_OPEN, values, then=note)
+    send(_OPEN, values, note=note)
 
 
 def close_call(call_id: int, closing: Closing) -> Callable[[], bool]:
     """End a call that is under way; False, once asked, if somebody else has ended it."""
-    sent = send(_CLOSE, [*closing, _time(timezone.now()), call_id])
+    sent = send(_CLOSE, [*closing, _time(timezone.now()), call_id], sure=ONE)
     return lambda: sent.count == 1
 
 

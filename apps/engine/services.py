@@ -14,8 +14,9 @@ from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.prepared import Prepared
-from apps.core.sql import insert_all
+from apps.core.sql import insert_all, insert_new
 from apps.core.storable import storable, storable_text
+from apps.core.together import Sent, at_once
 from apps.engine import doorbell
 from apps.engine.flow import FLOWS
 from apps.engine.models import ANY_CHILD, CHILD, JOIN, Run, Signal
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 _objections: list[Callable[[Run], None]] = []
 
 
-@transaction.atomic
 def run_start(
     *,
     flow: str,
@@ -45,21 +45,35 @@ def run_start(
     parent: Run | None = None,
 ) -> Run:
     """Start a run; a second start with the same key returns the first run."""
-    run, created = Run.objects.get_or_create(
+    run = Run(
         key=_checked(flow, key),
-        defaults={
-            "flow": flow,
-            "version": FLOWS[flow].version,
-            "input": storable(input),
-            "organization_id": organization_id,
-            "project_id": project_id,
-            "bead_id": bead_id,
-            "parent": parent,
-        },
+        flow=flow,
+        version=FLOWS[flow].version,
+        input=storable(input),
+        organization_id=organization_id,
+        project_id=project_id,
+        bead_id=bead_id,
+        parent=parent,
     )
-    if created:
-        after_commit(doorbell.ring, run.pk, first=True)
-    return run
+    return run if _is_new(run) else Run.objects.get(key=key)
+
+
+def _is_new(run: Run) -> bool:
+    """Insert the run and ring for it, unless its key was used before."""
+
+    def work() -> Sent:
+        after_commit(_ring_for, run, first=True)
+        return insert_new(run)
+
+    if not at_once(work):
+        with transaction.atomic(savepoint=False):
+            work().count  # noqa: B018 - it runs when it is read
+    return run.pk is not None
+
+
+def _ring_for(run: Run) -> None:
+    if run.pk is not None:
+        doorbell.ring(run.pk)
 
 
 @dataclass(frozen=True)
@@ -71,34 +85,40 @@ class Start:
     bead_id: int | None = None
 
 
-@transaction.atomic
 def runs_start(
     *, flow: str, starts: Sequence[Start], organization_id: int | None = None, project_id: int | None = None
 ) -> list[Run]:
     """Start many runs of one flow; keys that were used before are left alone. The runs that are new."""
-    for start in starts:
-        _checked(flow, start.key)
+    runs = _runs(starts, flow=flow, organization_id=organization_id, project_id=project_id)
+    if len(runs) == 1:
+        return runs if _is_new(runs[0]) else []
+    return _start_many(runs)
+
+
+@transaction.atomic
+def _start_many(wanted: Sequence[Run]) -> list[Run]:
     for _ in range(START_TRIES):
-        runs = _unstarted(starts, flow=flow, organization_id=organization_id, project_id=project_id)
+        known = set(_KEYS(tuple(run.key for run in wanted)))
+        runs = [run for run in wanted if run.key not in known]
         try:
             with transaction.atomic():
                 insert_all(runs)
         except (IntegrityError, OperationalError) as error:  # somebody starts some of them at this moment
-            log.info("runs of %s are looked up again: %s", flow, error)
+            log.info("runs of %s are looked up again: %s", wanted[0].flow, error)
             continue
         after_commit(doorbell.ring_all, [run.pk for run in runs], first=True)
         return runs
     raise Conflict("Others start the same runs over and over; nothing was started.")
 
 
-def _unstarted(
+def _runs(
     starts: Sequence[Start], *, flow: str, organization_id: int | None, project_id: int | None
 ) -> list[Run]:
-    wanted = {start.key: start for start in reversed(starts)}  # of one key the first counts
-    known = set(_KEYS(tuple(wanted)))
+    """One for each key; of one key the first counts."""
+    wanted = {start.key: start for start in reversed(starts)}
     return [
         Run(
-            key=start.key,
+            key=_checked(flow, start.key),
             flow=flow,
             version=FLOWS[flow].version,
             input=storable(start.input),
@@ -107,7 +127,7 @@ def _unstarted(
             bead_id=start.bead_id,
         )
         for start in starts
-        if start.key not in known and wanted[start.key] is start
+        if wanted[start.key] is start
     ]
 
 

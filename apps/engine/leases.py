@@ -14,7 +14,6 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from apps.engine.errors import LeaseLost
@@ -131,15 +130,14 @@ def confirm(run: Run) -> None:
 
 def renew(leases: list[tuple[int, int]]) -> int:
     """Prolong the leases that are still ours, given as run and fence; how many."""
-    ours = Q()
-    for run_id, fence in leases:
-        ours |= Q(pk=run_id, fence=fence)
+    fences = dict(leases)  # a run that was lost and taken again has two: the newer is behind
     try:
         with transaction.atomic():
             # Never wait for a row: its step may wait for another that we have locked. It is ours next time.
-            rows = Run.objects.filter(ours, status=Run.Status.RUNNING)
-            free = rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
-            return Run.objects.filter(pk__in=list(free)).update(lease_until=timezone.now() + LEASE)
+            rows = Run.objects.filter(pk__in=list(fences), status=Run.Status.RUNNING)
+            free = rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", "fence")
+            ours = [run_id for run_id, fence in free if fences[run_id] == fence]
+            return Run.objects.filter(pk__in=ours).update(lease_until=timezone.now() + LEASE)
     except Error as error:  # the fence protects the rows if a lease runs out meanwhile
         log.warning("could not renew leases: %s", error)
         return 0

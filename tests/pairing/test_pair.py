@@ -9,6 +9,7 @@ import httpx
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Membership, User
@@ -26,7 +27,7 @@ from apps.providers.models import Call
 from apps.providers.services import budget_set
 from apps.workflows.dispatch import dispatch
 from tests.api.clients import person
-from tests.pairing.conftest import Killed, Messages, Room, pair, talking, until, viewer_of, words
+from tests.pairing.conftest import SECONDS, Killed, Messages, Room, pair, talking, until, viewer_of, words
 from tests.workflows.studio import APPROVE, CALC, Answer, last, replies, write
 
 SUBTRACT = CALC + "\n\ndef sub(a, b):\n    return a - b\n"
@@ -276,7 +277,10 @@ def test_who_loses_access_hears_no_more_of_the_answer(
     until(lambda: newest().status in {"stopped", "failed"}, "the stop")
 
 
-def test_who_leaves_stops_the_answer_unless_they_come_back(room: Room, ann: httpx.Client) -> None:
+def test_who_leaves_stops_the_answer_unless_they_come_back(
+    room: Room, ann: httpx.Client, settings: Settings
+) -> None:
+    settings.LOOM_PAIR_GRACE_SECONDS = SECONDS  # however long it takes to come back
     room.says = lambda messages: LONG
     room.studio.server.switches.chunk_delay = 0.02
     with talking(ann, "POST", "pair", json=room.body()) as events:
@@ -287,6 +291,7 @@ def test_who_leaves_stops_the_answer_unless_they_come_back(room: Room, ann: http
         again = list(events)
     assert int(again[0][1]) == int(seen) + 1  # goes on where it was cut
     assert again[-1][2]["status"] == "done"
+    settings.LOOM_PAIR_GRACE_SECONDS = 0.2
     room.studio.server.switches.chunk_delay = 0.1
     with talking(ann, "POST", "pair", json=room.body()) as events:
         next(events)

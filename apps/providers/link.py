@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -139,10 +139,12 @@ class _Lines(dict[tuple[str, str], _Line]):
 
 _local = threading.local()
 
+Body = Callable[[], bytes]  # made when it is sent: nobody keeps it while a model thinks
+
 
 @contextmanager
 def exchange(
-    server: Server, method: str, path: str, *, body: bytes | None = None, patience: Patience
+    server: Server, method: str, path: str, *, body: Body | None = None, patience: Patience
 ) -> Iterator[Exchange]:
     """Send one request and yield the answer; the connection is kept if the answer was read to its end."""
     parts = _parts(server)
@@ -171,7 +173,7 @@ Answered = tuple[HTTPConnection, socket.socket, HTTPResponse]
 
 
 def _send(
-    server: Server, parts: SplitResult, method: str, path: str, body: bytes | None, patience: Patience
+    server: Server, parts: SplitResult, method: str, path: str, body: Body | None, patience: Patience
 ) -> Answered:
     kept = _take_kept(parts)
     if kept is not None:
@@ -192,7 +194,7 @@ def _ask(
     parts: SplitResult,
     method: str,
     path: str,
-    body: bytes | None,
+    body: Body | None,
     patience: Patience,
 ) -> Answered:
     """Send, and read the head of the answer. Lets ConnectionError through; closes on any error."""
@@ -202,7 +204,8 @@ def _ask(
     hold(lambda: shut(wire))
     try:
         with suppress(BrokenPipeError):  # a server that refuses early has answered before all was sent
-            connection.request(method, target, body=body, headers=_request_headers(server, body))
+            headers = _request_headers(server, has_body=body is not None)
+            connection.request(method, target, body=body() if body is not None else None, headers=headers)
         with outside():
             return connection, wire, connection.getresponse()
     except TimeoutError:
@@ -219,9 +222,9 @@ def _ask(
         raise
 
 
-def _request_headers(server: Server, body: bytes | None) -> dict[str, str]:
+def _request_headers(server: Server, *, has_body: bool) -> dict[str, str]:
     headers = {"Accept": "application/json, text/event-stream", "User-Agent": "loom"}
-    if body is not None:
+    if has_body:
         headers["Content-Type"] = "application/json"
     if server.key:
         if not is_sendable(server.key):

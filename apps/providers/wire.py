@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import quote
 
 import orjson
@@ -123,7 +124,7 @@ def encode(ask: Ask, dialect: Dialect) -> bytes:
 
 def _chat(server: Server, ask: Ask, dialect: Dialect, limits: Patience, on_delta: OnDelta | None) -> Answer:
     asked = Asked(server.label, ask.model, server.key, tools=bool(ask.tools))
-    sent = encode(ask, dialect)
+    sent = partial(encode, ask, dialect)
     with exchange(server, "POST", "/chat/completions", body=sent, patience=limits) as answer:
         if answer.status != 200:
             raise _fault(answer, asked)

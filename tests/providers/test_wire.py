@@ -176,7 +176,7 @@ def test_a_slow_drip_ends_with_the_total_time(server: ScriptServer) -> None:
 
 def test_an_answer_without_end_is_cut_off() -> None:
     with ScriptServer(lambda *_: ScriptedReply("x" * 3_000_000)) as server:
-        asking = exchange(at(server), "POST", "/chat/completions", body=_body(), patience=QUICK)
+        asking = exchange(at(server), "POST", "/chat/completions", body=_body, patience=QUICK)
         with asking as answer, pytest.raises(errors.Garbage, match="more than 1 MB"):
             list(answer.pieces(limit=1 << 20))
         assert chat(at(server), ask(), limits=QUICK).text

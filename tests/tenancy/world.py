@@ -17,6 +17,7 @@ from guardian.shortcuts import assign_perm
 
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Organization, Role, User
+from apps.accounts.permissions import permissions_of
 from apps.accounts.services import membership_remove, membership_set, organization_ensure
 from apps.projects.models import Project
 from tests.tenancy.table import GROWERS
@@ -25,6 +26,7 @@ from tests.world import World, world_build
 SHARED, HIDDEN = "zqshared", "zqhidden"  # stand in all words of ours; whoever reads one has seen too much
 STRANGERS = ("anonymous", "stranger", "removed")
 MEMBERS = {"viewer": Role.VIEWER, "user": Role.USER, "admin": Role.ADMIN}
+GIVES_ROLES = {"users:write"}  # our rows give the viewer's
 SOME = "personas:read"  # of a key that has quite another permission than is asked for
 PERSONAS = (*STRANGERS, *MEMBERS, "key", "other key", "shared")
 
@@ -58,12 +60,15 @@ class Tenancy:
         return client
 
     def key_add(self, permission: str) -> None:
-        """A key that may do this, and read what it does it to."""
+        """A key that may do this, and read what it does it to; and all of a role, where it gives roles."""
+        scopes = {permission, f"{permission.partition(':')[0]}:read"}
+        if permission in GIVES_ROLES:
+            scopes.update(permissions_of(Role.VIEWER))
         _, self.keys[permission] = key_create(
             user=self.people["key"],
             organization=self.organization,
             name=f"{HIDDEN} key",
-            scopes={permission, f"{permission.partition(':')[0]}:read"},
+            scopes=scopes,
             maker=self.boss,
         )
 

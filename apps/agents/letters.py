@@ -110,7 +110,7 @@ def letters_take(session: Session, tell: Callable[[list[str]], None]) -> None:
     Inside the transaction that tells it; among statements that go together it is told once they ran.
     """
     bead_id = _bead_of(session)
-    letters_wait(session.project_id, session.agent.role, bead_id, then=lambda: tell(_taken(session)))
+    letters_wait(session, bead_id, then=lambda: tell(_taken(session)))
 
 
 def _bead_of(session: Session) -> int | None:

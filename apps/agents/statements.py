@@ -29,7 +29,9 @@ _HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
 
 _LETTERS = """
 SELECT 1 FROM agents_message WHERE project_id = %s AND delivered_at IS NULL
-    AND ((bead_id IS NULL AND to_role = %s) OR bead_id = %s) LIMIT 1"""
+    AND (session_id IS NULL OR session_id <> %s)
+    AND ((bead_id IS NULL AND (to_agent_id = %s OR (to_agent_id IS NULL AND to_role = %s))) OR bead_id = %s)
+LIMIT 1"""
 _SESSIONS_OF_BEADS = "SELECT bead_id, COUNT(*) FROM agents_session WHERE bead_id IN ({}) GROUP BY bead_id"
 
 
@@ -60,9 +62,9 @@ def hands_over(agent_id: int) -> Callable[[], bool]:
     return lambda: any(told for (told,) in sent.rows)
 
 
-def letters_wait(project_id: int, role: str, bead_id: int | None, *, then: Callable[[], None]) -> None:
-    """If messages wait for an agent of the role, or for who works on the bead, do something `then`."""
-    values = [project_id, role, bead_id]
+def letters_wait(session: Session, bead_id: int | None, *, then: Callable[[], None]) -> None:
+    """If messages of others wait for the session's agent, its role or its bead, do something `then`."""
+    values = [session.project_id, session.pk, session.agent_id, session.agent.role, bead_id]
     send(_LETTERS, values, then=lambda found: then() if found.rows else None, sure=NONE)
 
 

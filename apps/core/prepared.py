@@ -95,6 +95,8 @@ def _statement(build: Callable[..., QuerySet[Any, Any]], values: tuple[Any, ...]
     try:
         sql, parameters = compiler.as_sql()
     except EmptyResultSet:
+        if () not in values:
+            raise
         return None
     adapt = connections[DEFAULT_DB_ALIAS].ops.adapt_datetimefield_value
     told = [adapt(one) if isinstance(one, datetime) else one for one in marks]
@@ -121,7 +123,9 @@ def _flat(values: tuple[Any, ...]) -> list[Any]:
 
 
 def _mark(number: int, value: Any) -> Any:
-    """What stands for a value while the statement is built."""
+    """What stands for a value while the statement is built; "is null" is another statement than "equals"."""
+    if value is None:
+        raise TypeError("A statement that is built once cannot be given None: say isnull in the query.")
     if isinstance(value, datetime):
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=919_191 + number)
     if isinstance(value, str):

@@ -114,6 +114,8 @@ class Crew:
             log.exception("runs %s could not be taken up", some)
         with self._changed:
             self._busy -= len(some) - len(claimed)
+            if claimed:  # the others may have been locked just then
+                self._waiting.extend({*some} - {one.run.pk for one in claimed})
             self._claimed.extend(claimed[1:])
             self._changed.notify(len(self._claimed) + len(self._waiting))
         return claimed[0] if claimed else None

@@ -79,14 +79,15 @@ def go_on(execution: Execution) -> None:
 def claim_all(run_ids: Sequence[int]) -> list[Execution]:
     """Take those of the runs that are due, in their order; who goes on with them does so soon.
 
-    What is read of all of them at once is cheaper than what each reads for itself.
+    What is read of all of them at once is cheaper than what each reads for itself. Where some are free, those
+    that others hold just then are left out: waiting for their rows would hold up the rest.
     """
     claimed: list[Execution] = []
     try:
         for execution in () if leases.is_stopping() else _claims(run_ids):
             leases.keep(execution.run.pk, execution.run.fence)
             claimed.append(execution)
-    except Error as error:
+    except Exception as error:  # noqa: BLE001 - those that were claimed before are kept, and have to go on
         log.warning("some of the runs %s were not taken up, the sweep will find them: %s", run_ids, error)
     _prepare(claimed)
     return claimed
@@ -100,8 +101,8 @@ def _claims(run_ids: Sequence[int]) -> Iterator[Execution]:
         crashpoint("after_claim")
         taken |= {run.pk for run in runs}
         yield from map(_execution, runs)
-    for run_id in run_ids:
-        if run_id not in taken and (execution := _claim(run_id)) is not None:
+    for run_id in () if taken else run_ids:
+        if (execution := _claim(run_id)) is not None:
             yield execution
 
 

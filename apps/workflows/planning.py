@@ -102,10 +102,14 @@ def _keep_rows(plan: Plan, bead: Bead) -> None:
     if "parent" not in bead.draft and bead.parent is not None:
         plan.parents[bead.pk] = bead.parent
     if "blocked_by" not in bead.draft:
-        plan.blockers[bead.pk] = [row.blocker for row in bead.dependencies.all()]
+        plan.blockers[bead.pk] = _blockers(bead)
     if "requirements" not in bead.draft:
         keys = {row.key for row in bead.requirements.all()}
         plan.covered[bead.pk] = [row for key, row in plan.requirements.items() if key in keys]
+
+
+def _blockers(bead: Bead) -> list[Bead]:
+    return [row.blocker for row in bead.dependencies.all() if row.kind == Dependency.Kind.BLOCKS]
 
 
 def _check_stories(plan: Plan) -> None:
@@ -197,7 +201,7 @@ def plan_text(project: Project) -> str:
         lines.append(f"{top.key} {top.type}: {top.title}")
         for story in by_parent.get(top.pk, []):
             keys = ", ".join(row.key for row in story.requirements.all())
-            after = ", ".join(link.blocker.key for link in story.dependencies.all())
+            after = ", ".join(blocker.key for blocker in _blockers(story))
             lines.append(
                 f"  {story.key} {story.title} ({story.role}, P{story.priority}"
                 + (f"; {keys}" if keys else "")

@@ -77,3 +77,9 @@ def test_a_value_that_is_no_parameter_is_refused() -> None:
         Prepared(
             lambda limit: Session.objects.filter(turn_count=1).values_list("pk").order_by(str(limit and "pk"))
         )(7)
+
+
+def test_no_value_is_nothing() -> None:
+    prepared: Prepared[Any] = Prepared(lambda key: Session.objects.filter(bead=key))
+    with pytest.raises(TypeError, match="isnull"):
+        prepared(None)

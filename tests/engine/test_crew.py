@@ -257,6 +257,29 @@ def test_runs_that_come_together_are_claimed_together_as_far_as_there_are_thread
     assert {fresh(run).attempts for run in runs} == {1}
 
 
+def test_what_others_held_when_it_was_to_be_claimed_is_tried_again(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    claim_all = runner.claim_all
+
+    def claim_one(run_ids: list[int]) -> Any:
+        asked.append(len(run_ids))
+        return claim_all(run_ids[:1])
+
+    monkeypatch.setattr(runner, "claim_all", claim_one)
+    runs = visits(3)
+    some = crew(3)
+    with some._changed:
+        some._waiting.extend(run.pk for run in runs)
+        some._changed.notify_all()
+    stage.leave.set()
+    until(lambda: all_done(runs))
+    assert sum(asked) >= 3
+    with some._changed:
+        assert some._busy <= 3
+
+
 def noting(sizes: list[int], function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def noted(run_ids: list[int]) -> Any:
         sizes.append(len(run_ids))

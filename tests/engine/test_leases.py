@@ -290,22 +290,40 @@ def test_many_runs_are_claimed_in_their_order_and_only_those_that_are_due() -> N
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks no rows")
-def test_a_run_that_is_locked_just_now_is_claimed_when_it_is_free() -> None:
+def test_a_run_that_is_locked_just_now_holds_up_no_other() -> None:
     runs = [start(idle) for _ in range(3)]
-    is_locked = threading.Event()
+    is_locked, is_free = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
             Run.objects.locked().get(pk=runs[1].pk)
             is_locked.set()
-            wait_until(lambda: fresh(runs[2]).status == Run.Status.RUNNING)
+            assert is_free.wait(PATIENCE_S)
 
-    def claim() -> list[int]:
+    def claim() -> list[list[int]]:
         is_locked.wait(PATIENCE_S)
-        return [one.run.pk for one in runner.claim_all([run.pk for run in runs])]
+        some = [one.run.pk for one in runner.claim_all([run.pk for run in runs])]
+        is_free.set()
+        return [some, [one.run.pk for one in runner.claim_all([run.pk for run in runs])]]
 
     _, claimed = at_once(hold, claim)
-    assert claimed == [runs[0].pk, runs[2].pk, runs[1].pk]
+    assert claimed == [[runs[0].pk, runs[2].pk], [runs[1].pk]]
+    leases._held.clear()
+
+
+def test_what_was_claimed_goes_on_although_the_next_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [start(idle) for _ in range(2)]
+    execution = runner._execution
+
+    def unreadable(run: Run) -> Any:
+        if run.pk == runs[1].pk:
+            raise ValueError("this cannot be read")
+        return execution(run)
+
+    monkeypatch.setattr(runner, "_execution", unreadable)
+    claimed = runner.claim_all([run.pk for run in runs])
+    assert [one.run.pk for one in claimed] == [runs[0].pk]
+    assert leases._held == {(runs[0].pk, 1)}
     leases._held.clear()
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -239,3 +239,17 @@ def test_events_of_a_block_without_time_are_delivered_at_its_end_also_where_it_f
     assert not Event.objects.undelivered().exists()
     emit()
     assert heard == [2, 1]
+
+
+def test_what_was_done_in_a_block_is_done_though_its_events_are_delivered_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def down(events: list[Event]) -> None:
+        raise OperationalError("the database is away")
+
+    bus.on_all("test.kind")(lambda events: None)
+    with monkeypatch.context() as away:
+        away.setattr(bus, "deliver_all", down)
+        with bus.delivering_late():
+            emit()
+    assert Event.objects.undelivered().count() == 1

@@ -11,6 +11,7 @@ import pytest
 from apps.agents.actions import REGISTRY
 from apps.agents.letters import letter_send
 from apps.agents.models import Agent, Message
+from apps.agents.statements import letters_wait
 from apps.beads.models import Bead
 from apps.engine.models import Step
 from apps.events.models import Event
@@ -68,6 +69,27 @@ def test_a_message_that_comes_meanwhile_is_told_once_and_kept(open_studio: Open,
     (session,) = studio.sessions("work")
     assert Message.objects.get(subject="Hm").delivered_to_id == session.pk
     assert "Mind the gap." in studio.turns(session)[turn - 1].results[-1]["say"]
+
+
+def test_nobody_looks_for_messages_that_are_meant_for_others(open_studio: Open) -> None:
+    found: list[str] = []
+    studio = open_studio(reader)
+    studio.bead(title="Read")
+    studio.run()
+    (session,) = studio.sessions("work")
+    other = Agent.objects.exclude(pk=session.agent_id).first()
+    asked = {"project": studio.project, "to_role": session.agent.role, "sender": "ada"}
+
+    def look() -> None:
+        letters_wait(session, session.bead_id, then=lambda: found.append("some"))
+
+    letter_send(**asked, subject="a", body="For another.", to_agent=other)
+    letter_send(**asked, subject="b", body="Of its own.", session=session)
+    look()
+    assert found == []
+    letter_send(**asked, subject="c", body="For its role.")
+    look()
+    assert found == ["some"]
 
 
 def test_a_look_that_the_platform_fails_is_taken_again_without_paying_again(

@@ -117,6 +117,14 @@ def test_stories_that_wait_in_a_circle_are_refused(project: Project, draft: Draf
     assert problems[0].count("→") == 2
 
 
+def test_stories_that_are_only_related_wait_for_nobody(project: Project, draft: Draft) -> None:
+    sell = draft("Sell", requirements=["R-001"], blocked_by=["Ship"])
+    ours = bead_create(project=project, title="Ship", status="deferred", role="engineer", acceptance=["It."])
+    ours.requirements.add(project.requirements.get(key="R-002"))
+    Dependency.objects.create(bead=ours, blocker=sell, kind=Dependency.Kind.RELATED)
+    assert plan_check(project_id=project.pk) == []
+
+
 def test_a_story_cannot_wait_for_its_own_epic(project: Project, draft: Draft) -> None:
     draft("Shopping", kind="epic")
     draft("Sell", requirements=["R-001", "R-002"], parent="Shopping", blocked_by=["Shopping"])

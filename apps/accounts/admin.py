@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from apps.accounts.invitation_services import invitation_revoke
 from apps.accounts.key_services import key_revoke
-from apps.accounts.login_services import login_end, logins_end
+from apps.accounts.login_services import login_end, logins_end, sessions_end
 from apps.accounts.models import ApiKey, Invitation, Login, Membership, Organization, PeopleGroup, User
 from apps.accounts.services import (
     group_create,
@@ -23,7 +23,7 @@ from apps.accounts.services import (
     membership_set,
     organization_ensure,
 )
-from apps.accounts.user_services import user_activate, user_deactivate
+from apps.accounts.user_services import user_activate, user_deactivate, user_update
 from apps.core.admin import (
     HistoryAdmin,
     HistoryInline,
@@ -128,10 +128,22 @@ class UserAdmin(TenantMixin, AccountAdmin):
         mine = Membership.objects.filter(user_id=request.user.pk or 0).values("organization_id")
         return not user.is_staff and not user.memberships.exclude(organization_id__in=mine).exists()
 
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm, change: bool) -> None:
+        """A new address by the service: a change that waits is void, and the old address is told."""
+        email = obj.email
+        is_moved = change and "email" in form.changed_data
+        if is_moved:
+            obj.email = form.initial["email"]
+        super().save_model(request, obj, form, change)
+        if is_moved:
+            user_update(user=obj, email=email, actor=actor_of(request))
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002
         response = super().user_change_password(request, id, form_url)
         if request.method == "POST" and response.status_code == 302:
-            logins_end(user=User.objects.get(pk=id), reason="password changed")
+            user = User.objects.get(pk=id)
+            logins_end(user=user, reason="password changed")
+            sessions_end(user=user, keep=request.session.session_key or "")
         return response
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:

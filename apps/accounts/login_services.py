@@ -143,7 +143,7 @@ def session_end(*, user: User, mark: str) -> bool:
 
 def sessions_end(*, user: User, keep: str = "") -> int:
     """End a person's browser sessions but `keep`; how many."""
-    return BrowserSession.objects.filter(user=user).exclude(session_key=keep).delete()[0]
+    return BrowserSession.objects.alive(user).exclude(session_key=keep).delete()[0]
 
 
 def _tell_browsers(user: User, count: int, reason: str) -> None:

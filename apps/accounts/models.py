@@ -6,6 +6,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.base_session import AbstractBaseSession, BaseSessionManager
 from django.db import models
 from django.db.models import Q
@@ -170,6 +171,13 @@ class BrowserSession(AbstractBaseSession):
 
     def __str__(self) -> str:
         return f"{self.user}, {self.used_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        # Read while the registry of models is still being filled.
+        from apps.accounts.sessions import SessionStore  # noqa: PLC0415
+
+        return SessionStore
 
     @property
     def mark(self) -> str:

@@ -19,7 +19,7 @@ from apps.accounts.authentication import LOGIN
 from apps.accounts.login_services import login_switch, organization_named
 from apps.accounts.middleware import CHOSEN
 from apps.accounts.models import Membership, Organization, PeopleGroup, Role, User
-from apps.accounts.permissions import ACCOUNT, role_give_require
+from apps.accounts.permissions import ACCOUNT, SHARED_AS, role_give_require
 from apps.accounts.services import (
     group_create,
     group_delete,
@@ -197,6 +197,8 @@ class OrganizationViewSet(TenantViewSet):
     def group_join(self, request: Request, pk: str, group_id: int) -> Response:
         people, user_id = self._group(group_id), given(GroupMemberInput, request)["user_id"]
         _, membership = self._member(user_id)
+        for role in SHARED_AS:  # what is shared with the group, now or later, is theirs by this
+            role_give_require(request.user, role)
         group_member_add(people=people, user=membership.user, actor=str(request.user))
         return Response(GroupBody(people).data)
 

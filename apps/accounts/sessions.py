@@ -55,10 +55,7 @@ def _is_stale(row: Any) -> bool:
 
 
 def _seen() -> dict[str, Any]:
-    """Where the request in hand comes from, and when."""
+    """When it is used, and where the request in hand comes from; a websocket's messages are none."""
     origin = origin_current()
-    return {
-        "used_at": timezone.now(),
-        "address": origin.address if origin else "",
-        "user_agent": origin.user_agent if origin else "",
-    }
+    place = {"address": origin.address, "user_agent": origin.user_agent} if origin else {}
+    return {"used_at": timezone.now(), **place}

@@ -165,6 +165,7 @@ def _password_set(user: User, password: str, *, actor: str, kind: str) -> None:
     user.set_password(password)
     User.objects.filter(pk=user.pk).update(password=user.password, updated_at=timezone.now())
     logins_end(user=user, reason="password changed")
+    sessions_end(user=user)  # their old hash ends them too, but they would be listed as signed in
     user_tell(kind, user, actor)
 
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from apps.accounts.api import TenantViewSet
 from apps.accounts.auth_api import UserBody, given
+from apps.accounts.email_services import email_change
 from apps.accounts.models import Membership, Role, User
 from apps.accounts.permissions import READ, permission_of, role_give_require, rows_with
 from apps.accounts.services import membership_set
@@ -26,7 +27,7 @@ from apps.accounts.user_services import (
     user_update,
 )
 from apps.core.api_lists import flag, words
-from apps.core.errors import BadInput, Conflict
+from apps.core.errors import BadInput, Conflict, Forbidden
 from apps.core.tenancy import access_of
 
 
@@ -108,7 +109,7 @@ class UserViewSet(TenantViewSet):
     @extend_schema(request=UserChange, responses=UserBody)
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Role in the organization, address, and whether the account is open."""
+        """Role in the organization, address (one's own waits to be confirmed), and whether it is open."""
         user, read, actor = self.get_object(), given(UserChange, request), str(request.user)
         if "email" in read or "is_active" in read:
             self._manage(user)
@@ -120,7 +121,10 @@ class UserViewSet(TenantViewSet):
                 raise Conflict(f"{user} is in no organization.", details={"field": "role"})
             membership_set(user=user, organization=membership.organization, role=read["role"], actor=actor)
         if "email" in read:
-            user_update(user=user, email=read["email"], actor=actor)
+            if user.pk == request.user.pk:
+                email_change(user=user, email=read["email"])
+            else:
+                user_update(user=user, email=read["email"], actor=actor)
         if "is_active" in read:
             (user_activate if read["is_active"] else user_deactivate)(user=user, actor=actor)
         return Response(UserBody(self.get_queryset().get(pk=user.pk)).data)
@@ -138,6 +142,8 @@ class UserViewSet(TenantViewSet):
         """Set a new password, made up if none is sent; all sessions and tokens of the person end."""
         user, read = self.get_object(), given(ResetInput, request)
         self._manage(user)
+        if (user.is_superuser or user.is_staff) and access_of(request.user).is_key:
+            raise Forbidden("No API key resets the password of an operator, who reaches further than it.")
         for role in set(user.memberships.values_list("role", flat=True)):
             role_give_require(request.user, role)  # who knows the password has it too
         password = password_reset(user=user, new=read.get("new_password"), actor=str(request.user))

@@ -20,6 +20,7 @@ from apps.accounts.login_services import organization_named
 from apps.accounts.middleware import CHOSEN
 from apps.accounts.user_services import password_change
 from apps.core.errors import LoomError
+from apps.core.middleware import error_answer
 from apps.core.tenancy import EVERYTHING
 
 
@@ -58,7 +59,11 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     context = {"invitation": found, "form": form, "refused": refused, "here": request.path}
     status = 400 if refused or form.errors else 200
     answer = render(request, "accounts/invitation.html", context, status=status)
-    # Else the framework's line about a refused request would keep the address, and with it a good token.
+    return _unlogged(answer)
+
+
+def _unlogged(answer: HttpResponse) -> HttpResponse:
+    """Else the framework's line about a refused request would keep the address, and with it a good token."""
     answer._has_been_logged = True  # type: ignore[attr-defined]
     return answer
 
@@ -96,6 +101,13 @@ def password(request: HttpRequest) -> HttpResponse:
 @login_required
 def email(request: HttpRequest, token: str) -> HttpResponse:
     """Confirm one's new address; only by a button, since mail programs open links to look at them."""
+    try:
+        return _confirm(request, token)
+    except LoomError as error:
+        return _unlogged(error_answer(request, error))
+
+
+def _confirm(request: HttpRequest, token: str) -> HttpResponse:
     user: Any = request.user
     if request.method == "POST":
         address = email_confirm(user=user, token=token)

@@ -24,6 +24,7 @@ PAGE: Final = "docs/configuration.md"
 ROW: Final = re.compile(r"^\| `([A-Z0-9_]+)` \|\s*(.*?)\s*\| (.*) \|$")
 LINK: Final = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 SECRET: Final = ("_KEY", "_TOKEN", "_PASSWORD", "_SECRET")
+HIDDEN: Final = "set, not shown"
 
 
 @dataclass(frozen=True)
@@ -83,29 +84,27 @@ def _shown(name: str, value: Any) -> str:
     """As the operator wrote it, but for what must not be seen."""
     if value in {"", None} if not isinstance(value, list) else not value:
         return ""
-    if name.endswith(SECRET):
-        return "set, not shown"
+    if isinstance(value, str | list) and name.endswith(SECRET):  # LOOM_RATE_PER_KEY is a number
+        return HIDDEN
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:g}"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return mask(_without_login(text) if "://" in text else text)
-
-
-def _without_login(text: str) -> str:
-    """Addresses, one or several: without names, passwords and queries."""
-    return ", ".join(_bare(part.strip()) for part in text.split(","))
+    # A comma in what was not read as a list may be one of a password.
+    return mask(", ".join(_bare(str(part)) for part in (value if isinstance(value, list) else [value])))
 
 
 def _bare(address: str) -> str:
+    """An address without name, password and query; nothing of one in which they cannot be told apart."""
     if "://" not in address:
         return address
     try:
         parts = urlsplit(address)
         place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:
-        return "set, not shown"
+        return HIDDEN
+    if "@" in parts.path or ("@" in address and "@" not in parts.netloc):
+        return HIDDEN
     return f"{parts.scheme}://{place}{parts.path}"
 
 

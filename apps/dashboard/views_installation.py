@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 
-from apps.dashboard.pages import page, show
+from apps.dashboard.pages import page_told_by, show
 from apps.dashboard.queries_installation import installation as installation_read
 from apps.engine.machinery_admin import JOBS
 
+FRESH_S: Final = 10  # events do not tell of health: it is asked anew so often, and no oftener
 
-@page
+
+@page_told_by(lambda request: int(time.time() // FRESH_S))
 def installation(request: HttpRequest) -> HttpResponse:
     """All tenants share the machines: for superusers, and staff who may see every job."""
     user: Any = request.user

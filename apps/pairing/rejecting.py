@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from django.db import transaction
 
-from apps.agents.git import Git
+from apps.agents.git import Git, GitError
 from apps.agents.hub import Hub
 from apps.agents.models import Session
 from apps.agents.objects import Entry
@@ -29,7 +30,8 @@ def change_reject(*, session: Session, paths: Collection[str] = (), actor: str) 
     """
     session = Session.objects.select_related("project").get(pk=session.pk)
     _check(session)
-    hub = Hub(hub_path(session.project_id))
+    hub, ref = Hub(hub_path(session.project_id)), session_ref(session.pk)
+    before = hub.ref(ref)
     changed = [path for _, path in hub.changed(session.base_commit, session.head_commit)]
     if unknown := sorted(set(paths) - set(changed)):
         raise NotFound(f"{unknown[0][:200]} was not changed in this conversation.")
@@ -39,9 +41,27 @@ def change_reject(*, session: Session, paths: Collection[str] = (), actor: str) 
     commit = hub.commit_tree(
         _tree_without(hub, session, rejected), [session.head_commit], f"Rejected by {actor}"
     )
-    hub.set_ref(session_ref(session.pk), commit)  # first: what no ref holds may be cleaned away
-    _note(session, commit, rejected, actor)
+    _move(hub, ref, commit, before)  # first: what no ref holds may be cleaned away
+    try:
+        _note(session, commit, rejected, actor)
+    except Conflict:
+        with suppress(GitError):  # who moved it on meanwhile is right
+            hub.set_ref(ref, before or session.head_commit, before=commit)
+        raise
     return rejected
+
+
+def _move(hub: Hub, ref: str, commit: str, before: str | None) -> None:
+    try:
+        hub.set_ref(ref, commit, before=before)
+    except GitError:
+        if hub.ref(ref) == before:
+            raise
+        raise _changed() from None
+
+
+def _changed() -> Conflict:
+    return Conflict("The agent changed something at this moment.", hint="Look at it, and try again.")
 
 
 @transaction.atomic
@@ -53,7 +73,7 @@ def _note(session: Session, commit: str, rejected: Sequence[str], actor: str) ->
     now = held.get(pk=session.pk)
     _check(now)
     if now.head_commit != session.head_commit:
-        raise Conflict("The agent changed something at this moment.", hint="Look at it, and try again.")
+        raise _changed()
     Session.objects.filter(pk=session.pk).update(head_commit=commit)
     session_say(session_id=session.pk, text=_words(rejected, actor))
     conversation_tell(now, "conversation.rejected", actor, paths=rejected[:TOLD])

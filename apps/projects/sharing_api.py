@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from apps.accounts.api import TenantViewSet
 from apps.accounts.models import PeopleGroup, User
+from apps.accounts.permissions import role_give_require
 from apps.core.errors import BadInput, NotFound
 from apps.projects.models import Project
 from apps.projects.sharing import share_remove, share_set, shares_of
@@ -55,6 +56,7 @@ class ShareViewSet(TenantViewSet):
         project, given = self.get_object(), ShareInput(data=self.body)
         given.is_valid(raise_exception=True)
         read = given.validated_data
+        role_give_require(request.user, read["role"])
         to = self._whom(read.get("username"), read.get("group_id"))
         share = share_set(project=project, to=to, role=read["role"], actor=str(request.user))
         return Response(asdict(share), status=201)

@@ -8,7 +8,7 @@ from django.test import Client
 from apps.accounts.invitation_services import invitation_create
 from apps.accounts.key_services import key_create
 from apps.accounts.login_services import tokens_give
-from apps.accounts.models import ApiKey, Login, Membership, Organization, User
+from apps.accounts.models import ApiKey, BrowserSession, Login, Membership, Organization, User
 from apps.accounts.services import membership_set, organization_ensure
 from apps.events.models import Event
 from tests.admin_pages import page, superuser, world
@@ -119,6 +119,38 @@ def test_staff_cannot_set_the_password_of_members_of_other_organizations(
     tokens_give(person=person)
     assert client.post(address, fields).status_code == 302
     assert Login.objects.get(user=person).end_reason == "password changed"
+
+
+@pytest.mark.django_db
+def test_a_password_set_by_staff_signs_out_all_browsers_but_the_one_it_is_set_in(
+    client: Client, superuser: User
+) -> None:
+    person, theirs, other = User.objects.create_user(username="ann"), Client(), Client()
+    theirs.force_login(person)
+    for own in (client, other):
+        own.force_login(superuser)
+    fields = {"password1": "another long one", "password2": "another long one"}
+    for user in (person, superuser):
+        address = f"{page(User, 'changelist')}{user.pk}/password/"
+        assert client.post(address, fields).status_code == 302
+    assert client.get(page(User, "changelist")).status_code == 200
+    assert [row.pk for row in BrowserSession.objects.all()] == [client.cookies["sessionid"].value]
+
+
+@pytest.mark.django_db
+def test_an_address_set_by_staff_voids_a_change_that_waits_and_the_old_one_is_told(
+    client: Client, superuser: User
+) -> None:
+    client.force_login(superuser)
+    person = User.objects.create_user(username="ann", email="old@x.example", pending_email="waits@x.example")
+    fields = {
+        "username": "ann", "first_name": "Ann", "email": "New@x.example", "is_active": "on",
+        "date_joined_0": "2026-01-01", "date_joined_1": "10:00:00", **NO_MEMBERS,
+    }  # fmt: skip
+    assert client.post(page(User, "change", person.pk), fields).status_code == 302
+    person.refresh_from_db()
+    assert (person.first_name, person.email, person.pending_email) == ("Ann", "new@x.example", "")
+    assert Event.objects.get(kind="user.email_changed").data["before"] == "old@x.example"
 
 
 @pytest.mark.django_db

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from apps.accounts.login_services import sessions_end
 from apps.accounts.models import BrowserSession, User
+from apps.accounts.sessions import SessionStore
+from apps.accounts.user_services import password_reset
 from apps.dashboard.devices import device
 from apps.events.models import Event
 
@@ -113,6 +115,36 @@ def test_who_is_signed_in_when_the_table_comes_stays_signed_in(ann: User) -> Non
     assert row_of(client).user_id == ann.pk
     assert client.get("/account/").status_code == 200
     assert not Session.objects.exists()
+
+
+def test_a_new_password_leaves_no_browser_listed_that_it_signed_out(ann: User) -> None:
+    here, there = signed_in("ann"), signed_in("ann")
+    fields = {"current": "a long password", "new": "quite another secret"}
+    assert here.post("/account/password/", fields).status_code == 302
+    assert here.get("/account/").status_code == 200
+    assert BrowserSession.objects.alive(ann).get() == row_of(here)
+    assert there.get("/account/").status_code == 302
+    password_reset(user=ann)
+    assert not BrowserSession.objects.alive(ann).exists()
+
+
+def test_browsers_that_ran_out_by_themselves_are_not_counted_as_signed_out(ann: User) -> None:
+    signed_in("ann")
+    BrowserSession.objects.update(expire_date=timezone.now() - timedelta(minutes=1))
+    assert sessions_end(user=ann) == 0
+
+
+def test_what_is_no_request_leaves_the_address_and_name_of_a_browser(ann: User) -> None:
+    client = signed_in("ann")
+    BrowserSession.objects.update(used_at=timezone.now() - timedelta(hours=3))
+    assert SessionStore(client.cookies["sessionid"].value).load(), "as a websocket reads it"
+    seen = row_of(client)
+    assert seen.used_at > timezone.now() - timedelta(minutes=1)
+    assert (seen.address, seen.user_agent) == ("198.51.100.7", FIREFOX)
+
+
+def test_a_row_tells_what_is_in_its_session(ann: User) -> None:
+    assert row_of(signed_in("ann")).get_decoded()["_auth_user_id"] == str(ann.pk)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django.test import Client
 from apps.accounts.invitation_services import invitation_accept, invitation_create
 from apps.accounts.key_services import key_create
 from apps.accounts.models import Login, Organization, Role, User
-from apps.accounts.services import membership_remove, membership_set, organization_ensure
+from apps.accounts.services import group_create, membership_remove, membership_set, organization_ensure
 from apps.accounts.user_services import user_deactivate, user_update
 from apps.core.origin import address_of, network_of
 from apps.events.models import Event
@@ -75,6 +75,58 @@ def test_a_key_lets_nobody_in_who_may_do_more_than_the_key(boss: Browser, ours: 
     assert send("POST", "auth/users", {**new, "role": "viewer"}, **reader).status_code == 201
     assert send("POST", "auth/invitations", {"role": "admin"}, **reader).status_code == 403
     assert send("PATCH", member, {"role": "admin"}, **key("*:*")).status_code == 200
+
+
+def test_a_key_resets_the_password_of_no_operator(boss: Browser, ours: Organization) -> None:
+    root, robot = User.objects.create_superuser("root"), User.objects.create_superuser("robot")
+    staff = person("staff", ours=Role.VIEWER)
+    User.objects.filter(pk=staff.pk).update(is_staff=True)
+    for user in (root, robot):
+        membership_set(user=user, organization=ours, role=Role.VIEWER)
+    for scopes in (["users:read", "users:write", "*:read"], ["*:*"]):
+        _, key = key_create(user=robot, organization=ours, name="k", scopes=scopes)
+        for user in (root, staff):
+            answer = send("POST", f"auth/users/{user.pk}/reset-password", **{"x-api-key": key})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (scopes, user)
+    assert Browser(robot)("post", f"auth/users/{root.pk}/reset-password")["username"] == "root"
+
+
+def test_a_key_shares_nothing_with_who_may_then_do_more_than_the_key(
+    boss: Browser, ours: Organization
+) -> None:
+    project, ann = project_create(organization=ours, name="Links"), person("ann", ours=Role.SERVICE)
+    people = group_create(organization=ours, name="Friends")
+    share, join = f"projects/{project.pk}/shares", f"organizations/{ours.pk}/groups/{people.pk}/members"
+
+    def key(*scopes: str) -> dict[str, str]:
+        return {"x-api-key": key_create(user=boss.user, organization=ours, name="k", scopes=scopes)[1]}
+
+    narrow = key("projects:read", "projects:admin", "organizations:read", "organizations:write")
+    reader = key("*:read", "projects:admin", "organizations:write")
+    shared = {"username": "ann", "role": "viewer"}
+    for keyed, address, body in (
+        (narrow, share, shared),
+        (reader, share, {**shared, "role": "user"}),
+        (narrow, join, {"user_id": ann.pk}),
+        (reader, join, {"user_id": ann.pk}),
+    ):
+        answer = send("POST", address, body, **keyed)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (address, body)
+    assert not shares_of(project)
+    assert not people.group.user_set.exists()
+    assert send("POST", share, shared, **reader).status_code == 201
+    assert send("POST", join, {"user_id": ann.pk}, **key("*:*")).status_code == 200
+
+
+def test_ones_own_address_waits_to_be_confirmed_also_where_one_administers_accounts(
+    boss: Browser, settings: Any
+) -> None:
+    settings.LOOM_EMAIL_URL = "smtp://mail.example:25"
+    ann = person("ann", ours=Role.USER)
+    for user, at_once_set in ((boss.user, False), (ann, True)):
+        told = boss("patch", f"auth/users/{user.pk}", {"email": "new@x.example"})
+        user.refresh_from_db()
+        assert (told["email"] == "new@x.example", user.pending_email == "") == (at_once_set, at_once_set)
 
 
 # -- logins -----------------------------------------------------------------------------------------------

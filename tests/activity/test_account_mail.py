@@ -93,6 +93,17 @@ def test_a_link_is_of_use_to_nobody_else(client: Client, ann: User) -> None:
     assert (ann.email, eve.email) == (OLD, "eve@x.example")
 
 
+def test_a_link_that_is_refused_stands_in_no_log(
+    client: Client, ann: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    User.objects.filter(pk=ann.pk).update(pending_email=NEW)
+    link = email_link(User.objects.get(pk=ann.pk)).removeprefix("https://loom.example")
+    other = Client()
+    other.force_login(User.objects.create_user(username="eve"))
+    assert other.get(link).status_code == 404
+    assert link not in caplog.text
+
+
 @pytest.mark.parametrize(
     "made_up",
     [

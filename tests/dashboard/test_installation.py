@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.accounts.services import organization_ensure
+from apps.dashboard import views_installation
 from apps.dashboard.queries_installation import Setting, settings_read
 from apps.engine import machinery
 from tests.dashboard.test_home import read
@@ -89,6 +93,46 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch, settings: Any)
     assert "postgres://db.example:5432/loom" in page
     assert "smtp+tls://mail.example:587" in page
     assert page.count("set, not shown") == 5
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres://loom:s3cret,part2@db/loom",
+        "postgres://loom:s3cret,a://part2@db/loom",
+        "postgres://loom:5/part2@db/loom",
+        "postgres://loom:5#part2@db/loom",
+        "redis://:s3cret@one:6379/0,redis://:part2@two:6379/0",
+    ],
+)
+def test_a_password_of_any_letters_is_shown_in_no_part(address: str, settings: Any) -> None:
+    settings.LOOM_READ = {"DATABASE_URL": address}
+    shown = found({})["DATABASE_URL"].value
+    assert shown in {"postgres://db/loom", "set, not shown"}
+
+
+def test_addresses_of_a_list_are_shown_each_without_its_login(settings: Any) -> None:
+    settings.LOOM_READ = {"LOOM_ALLOWED_HOSTS": ["https://me:s3cret,x@a.example", "https://b.example"]}
+    assert found({})["LOOM_ALLOWED_HOSTS"].value == "https://a.example, https://b.example"
+
+
+def test_a_number_is_no_secret(settings: Any) -> None:
+    settings.LOOM_READ = {"LOOM_RATE_PER_KEY": 1200}
+    assert found({})["LOOM_RATE_PER_KEY"].value == "1200"
+
+
+def test_it_is_read_anew_as_time_goes_by_and_not_as_events_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, clock = operator(is_staff=True, is_superuser=True), SimpleNamespace(time=lambda: 1000.0)
+    monkeypatch.setattr(views_installation, "time", clock)
+    page = read(client, "/installation/")
+    assert 'data-polls="10000"' in page
+    seen = re.search(r'data-seen="(\d+)"', page)
+    assert seen is not None
+    headers = {"X-Loom-Seen": seen[1]}
+    organization_ensure(name="news")
+    assert client.get("/installation/", headers=headers).status_code == 204
+    clock.time = lambda: 1010.0
+    assert client.get("/installation/", headers=headers).status_code == 200
 
 
 def test_what_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

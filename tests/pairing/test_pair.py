@@ -18,6 +18,7 @@ from apps.activity import guard
 from apps.agents.acting import Acting
 from apps.agents.hub import Hub
 from apps.agents.models import Agent, Claim, Session
+from apps.agents.places import hub_path, session_ref
 from apps.beads.models import Bead
 from apps.engine import runner
 from apps.engine.models import Run
@@ -118,6 +119,8 @@ def test_what_a_person_rejects_is_gone_for_the_agent_too(
     reject = f"pair/{session_id}/reject"
     assert ann.post(reject, json={"paths": ["elsewhere.py"]}).status_code == 404
     assert ann.post(reject, json={}).status_code == 409, "it was changed at this moment"
+    project_id = Session.objects.get(pk=session_id).project_id
+    assert Hub(hub_path(project_id)).ref(session_ref(session_id)) == written, "a refusal moves nothing"
     Session.objects.filter(pk=session_id).update(head_commit=written)
     assert ann.post(reject, json={}).json()["rejected"] == ["calc/__init__.py"]
     assert was_inside == [False, False], "git runs, and a transaction waits for it"

@@ -80,10 +80,13 @@ class Seat:
                 owner_uid=self.sandbox().uid,
                 base=self.session.base_commit,
             )
-            if self._workspace.head != self.head:
-                # A person took changes back meanwhile, or the session went on at another worker's.
+            if self._is_behind(self._workspace.head):
                 self._workspace.restore(self.head)
         return self._workspace
+
+    def _is_behind(self, head: str) -> bool:
+        """A person took changes back meanwhile. (Ahead of the session it is in the middle of a turn.)"""
+        return head != self.head and self.hub.is_ancestor(head, self.head)
 
     def is_handed_over(self) -> bool:
         """Whether its agent was told to stop and give the work to others."""

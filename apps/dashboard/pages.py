@@ -23,6 +23,7 @@ from apps.core.errors import LoomError
 from apps.core.tenancy import circle_read
 from apps.core.watching import pages_seen
 from apps.dashboard import queries
+from apps.dashboard.queries_questions import waiting_count
 from apps.projects.models import Project
 
 STREAM = "/api/v1/events/stream"
@@ -110,7 +111,7 @@ def frame(request: HttpRequest, known: dict[str, Any]) -> dict[str, Any]:
     return {
         "seen": request.META.get("loom.seen") or str(queries.newest_event(request.user)),
         "rail_projects": known.get("rail_projects") or queries.projects_named(request.user),
-        "waiting_count": queries.waiting_count(request.user),
+        "waiting_count": waiting_count(request.user),
         "unread_count": queries.unread_count(request.user),
         "sandbox": sandbox_status(),
         "stream": stream_address(),

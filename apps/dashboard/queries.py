@@ -10,15 +10,12 @@ from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, F, Max, Q, Sum, Value, When, Window
 from django.db.models.functions import RowNumber
-from django.utils import timezone
 
-from apps.accounts.permissions import organizations_with
 from apps.activity.models import Notification
 from apps.agents.forecast import held_beads
 from apps.agents.models import Agent, Claim, Evidence, Review, Session
 from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.core.lookup import Statement
-from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision
 from apps.engine.models import Run
 from apps.events.models import Event
@@ -29,7 +26,6 @@ from apps.workflows.progress import state_of
 
 PROJECTS = 12
 BEADS_PER_PROJECT = 12
-DECISIONS = 20
 PROOF_ROWS = 1000
 
 PHASES = {
@@ -43,11 +39,6 @@ PHASES = {
 SHOWN = (
     "key", "title", "status", "stage", "priority", "role", "assigned_to", "blocked_reason", "close_reason",
     "merged_commit", "labels", "parent_id", "project_id",
-)  # fmt: skip
-# What cards show of a question.
-ASKED = (
-    "kind", "question", "options", "recommendation", "context", "requester", "needs_person", "deadline",
-    "status", "project__name", "project__organization_id", "bead__key",
 )  # fmt: skip
 ATTENTION = Case(
     When(status=Bead.Status.BLOCKED, then=Value(0)),
@@ -126,17 +117,6 @@ class ProjectCard:
     @property
     def hidden(self) -> int:
         return max(0, self.total - len(self.lines))
-
-
-@dataclass(frozen=True)
-class Question:
-    decision: Decision
-    form: AnswerForm | None  # what was answered before, where it is asked for once more
-    may_answer: bool
-
-    @property
-    def is_overdue(self) -> bool:
-        return self.decision.deadline < timezone.now()
 
 
 @dataclass(frozen=True)
@@ -289,12 +269,7 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
     ids = [bead.pk for bead in beads]
     blockers = _open_blockers(ids)
     held = held_beads(beads)
-    agents = {
-        agent.current_bead_id: agent
-        for agent in Agent.objects.filter(current_bead__in=ids)
-        .only("name", "current_action", "current_bead_id")
-        .order_by("id")
-    }
+    agents = _agents_on(ids)
     asked = {
         row.bead_id: row
         for row in Decision.objects.open()
@@ -327,6 +302,12 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
             )
         )
     return lines
+
+
+def _agents_on(ids: Collection[int]) -> dict[int | None, Agent]:
+    """Who works on each bead."""
+    agents = Agent.objects.filter(current_bead__in=ids).only("name", "current_action", "current_bead_id")
+    return {agent.current_bead_id: agent for agent in agents.order_by("id")}
 
 
 def _open_blockers(ids: Collection[int]) -> dict[int, list[str]]:
@@ -380,36 +361,6 @@ def requirement_counts(project: Project) -> dict[str, int]:
     unmerged = Bead.objects.filter(project=project, merged_commit="")
     served = active.filter(beads__isnull=False).exclude(beads__in=unmerged)
     return {"total": active.count(), "merged": served.values("pk").distinct().count()}
-
-
-# -- Questions and events --------------------------------------------------------------------------
-
-
-def questions_of(user: Any, project: Project | None = None) -> list[Question]:
-    """Open decisions, those that need a person first."""
-    decisions = Decision.objects.for_user(user).open().select_related("project", "bead")
-    decisions = decisions.only(*ASKED)
-    if project is not None:
-        decisions = decisions.filter(project=project)
-    answering = organizations_answered_by(user)
-    return [
-        Question(
-            decision=decision,
-            form=None,
-            may_answer=user.is_superuser or decision.project.organization_id in answering,
-        )
-        for decision in decisions.order_by("-needs_person", "deadline", "id")[:DECISIONS]
-    ]
-
-
-def organizations_answered_by(user: Any) -> set[int]:
-    """Where the user may answer decisions."""
-    return set(organizations_with(user, "decisions:write"))
-
-
-def waiting_count(user: Any) -> int:
-    """How many open decisions wait for a person."""
-    return Decision.objects.for_user(user).open().filter(needs_person=True).count()
 
 
 def proof_lines(project: Project, count: int) -> list[BeadLine]:

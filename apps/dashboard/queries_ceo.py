@@ -17,12 +17,11 @@ from apps.beads.models import WORKABLE, Bead
 from apps.dashboard.queries import (
     BeadLine,
     ProjectCard,
-    Question,
     bead_lines,
     project_cards,
     projects_of,
-    questions_of,
 )
+from apps.dashboard.queries_questions import Question, questions_of
 from apps.decisions.models import Decision
 from apps.engine.models import Run
 from apps.pairing.models import Exchange, Piece

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from apps.dashboard import queries, queries_events, queries_find, queries_home
 from apps.dashboard.pages import back, may, page, show
+from apps.dashboard.queries_questions import questions_of
 from apps.dashboard.templatetags.loom import SHAPES
 
 YEAR = 365 * 24 * 3600
@@ -41,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
         {
             "rail_projects": projects,
             "cards": cards,
-            "questions": queries.questions_of(request.user),
+            "questions": questions_of(request.user),
             "events": queries_events.event_lines(request.user),
             "spent": sum(card.cost_microusd for card in cards),
             "agents": queries_home.at_work(request.user),

@@ -12,7 +12,7 @@ from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.core.errors import LoomError
 from apps.core.storable import storable_text
-from apps.dashboard import queries, queries_graph, queries_lists
+from apps.dashboard import queries_graph, queries_lists
 from apps.dashboard.forms import BeadForm
 from apps.dashboard.pages import (
     act,
@@ -28,6 +28,7 @@ from apps.dashboard.pages import (
     sent,
     show,
 )
+from apps.dashboard.queries_questions import Question, questions_of
 from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision
 from apps.decisions.services import answer_give
@@ -48,7 +49,7 @@ def decisions(request: HttpRequest) -> HttpResponse:
         request,
         "dashboard/decisions.html",
         {
-            "questions": queries.questions_of(request.user),
+            "questions": questions_of(request.user),
             "decided": queries_lists.decided(request.user, request.GET.get("page")),
         },
     )
@@ -60,9 +61,9 @@ def _decision(request: HttpRequest, decision_id: int) -> Decision:
     return decision
 
 
-def _question(request: HttpRequest, decision: Decision, form: AnswerForm | None = None) -> queries.Question:
+def _question(request: HttpRequest, decision: Decision, form: AnswerForm | None = None) -> Question:
     may_answer = may_in(request, "decisions:write", decision.project)
-    return queries.Question(decision, form or AnswerForm(decision=decision), may_answer)
+    return Question(decision, form or AnswerForm(decision=decision), may_answer)
 
 
 @page
@@ -70,7 +71,7 @@ def decision(request: HttpRequest, *, decision_id: int) -> HttpResponse:
     return _show_decision(request, _question(request, _decision(request, decision_id)))
 
 
-def _show_decision(request: HttpRequest, question: queries.Question, status: int = 200) -> HttpResponse:
+def _show_decision(request: HttpRequest, question: Question, status: int = 200) -> HttpResponse:
     asked = question.decision
     context: dict[str, Any] = {
         "question": question,

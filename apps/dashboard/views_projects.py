@@ -16,6 +16,7 @@ from apps.dashboard import moves, queries, queries_board, queries_events, querie
 from apps.dashboard.forms import BeadForm, faults
 from apps.dashboard.pages import act, found, may_in, page, project_found, require_in, show, with_undo
 from apps.dashboard.queries_board import Filters
+from apps.dashboard.queries_questions import questions_of
 from apps.dashboard.queries_weave import weave_of
 from apps.projects.models import Project
 from apps.workflows.planning import is_being_planned
@@ -46,7 +47,7 @@ def project(request: HttpRequest, *, project_id: int) -> HttpResponse:
             "weave": weave_of(shown, request.GET.get("span", "")),
             "proofs": proofs,
             "requirements": queries.requirement_counts(shown),
-            "questions": queries.questions_of(request.user, shown),
+            "questions": questions_of(request.user, shown),
             "events": queries_events.event_lines(request.user, shown),
         },
     )

@@ -16,6 +16,7 @@ NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 OURS = re.compile(r"LOOM_[A-Z0-9_]+|[A-Z]+_API_KEY")
 # Set for programs that Loom calls, not read from people.
 INTERNAL = {
+    "CELERY_SKIP_CHECKS",
     "DJANGO_SETTINGS_MODULE",
     "GIT_INDEX_FILE",
     "GIT_PYTHON_REFRESH",

@@ -20,7 +20,6 @@ from django.utils import timezone
 from apps.engine import leases, runner
 from apps.engine.flow import FLOWS, Handle, call, joins, step, wait_for
 from apps.engine.models import Run
-from tests.core.processes import wait_until
 from tests.engine.flows import (
     PATIENCE_S,
     at_once,

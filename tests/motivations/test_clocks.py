@@ -75,8 +75,8 @@ def test_each_clock_is_a_row_of_beat(
     ("condition", "parameters", "says"),
     [
         ("time_reached", {}, "needs the parameter at"), ("time_reached", {"at": "soon"}, "a moment such as"),
-        ("scheduled_interval", {}, "either minutes or cron"),
-        ("scheduled_interval", {"minutes": 5, "cron": "* * * * *"}, "either minutes or cron"),
+        ("scheduled_interval", {}, "either minutes or a cron line"),
+        ("scheduled_interval", {"minutes": 5, "cron": "* * * * *"}, "either minutes or a cron line"),
         ("scheduled_interval", {"minutes": 0}, "from 1 to"),
         ("scheduled_interval", {"minutes": True}, "a number"),
         ("scheduled_interval", {"cron": "* * * *"}, "five fields"),

@@ -26,7 +26,7 @@ from tests.world import World, world_build
 SHARED, HIDDEN = "zqshared", "zqhidden"  # stand in all words of ours; whoever reads one has seen too much
 STRANGERS = ("anonymous", "stranger", "removed")
 MEMBERS = {"viewer": Role.VIEWER, "user": Role.USER, "admin": Role.ADMIN}
-GIVES_ROLES = {"users:write"}  # our rows give the viewer's
+GIVES_ROLES = {"users:write", "organizations:write", "projects:admin"}  # to members, readers of a project
 SOME = "personas:read"  # of a key that has quite another permission than is asked for
 PERSONAS = (*STRANGERS, *MEMBERS, "key", "other key", "shared")
 
@@ -63,7 +63,7 @@ class Tenancy:
         """A key that may do this, and read what it does it to; and all of a role, where it gives roles."""
         scopes = {permission, f"{permission.partition(':')[0]}:read"}
         if permission in GIVES_ROLES:
-            scopes.update(permissions_of(Role.VIEWER))
+            scopes.update(permissions_of(Role.USER))
         _, self.keys[permission] = key_create(
             user=self.people["key"],
             organization=self.organization,

@@ -78,7 +78,7 @@ def test_nobody_looks_for_messages_that_are_meant_for_others(open_studio: Open) 
     studio.run()
     (session,) = studio.sessions("work")
     other = Agent.objects.exclude(pk=session.agent_id).first()
-    asked = {"project": studio.project, "to_role": session.agent.role, "sender": "ada"}
+    asked: dict[str, Any] = {"project": studio.project, "to_role": session.agent.role, "sender": "ada"}
 
     def look() -> None:
         letters_wait(session, session.bead_id, then=lambda: found.append("some"))

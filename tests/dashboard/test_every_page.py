@@ -373,7 +373,9 @@ def test_people_comment_are_added_and_make_keys_that_are_shown_once(
     assert "<strong>SQLite</strong>" in read(reader, reverse("bead", args=[bead.key]))
     assert stranger.post(reverse("bead-comment", args=[bead.key]), {"content": "x"}).status_code == 404
     given = {"name": "CI", "may": "read", "organization": world.organization.slug}
-    key = re.search(r"loom_[\w-]+", reader.post("/people/keys/add/", given).content.decode().split("new-key")[1])
+    key = re.search(
+        r"loom_[\w-]+", reader.post("/people/keys/add/", given).content.decode().split("new-key")[1]
+    )
     assert key is not None
     page = read(reader, "/people/keys/")
     assert "CI" in page

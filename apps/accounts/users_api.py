@@ -142,6 +142,8 @@ class UserViewSet(TenantViewSet):
         """Set a new password, made up if none is sent; all sessions and tokens of the person end."""
         user, read = self.get_object(), given(ResetInput, request)
         self._manage(user)
+        if access_of(request.user).is_key and user.pk == request.user.pk:
+            raise Forbidden("No API key changes the password of its owner.")
         if (user.is_superuser or user.is_staff) and access_of(request.user).is_key:
             raise Forbidden("No API key resets the password of an operator, who reaches further than it.")
         for role in set(user.memberships.values_list("role", flat=True)):

@@ -91,6 +91,14 @@ def test_a_key_resets_the_password_of_no_operator(boss: Browser, ours: Organizat
     assert Browser(robot)("post", f"auth/users/{root.pk}/reset-password")["username"] == "root"
 
 
+def test_a_key_resets_not_the_password_of_its_owner(boss: Browser, ours: Organization) -> None:
+    robot = person("robot", ours=Role.ADMIN)
+    _, key = key_create(user=robot, organization=ours, name="k", scopes=["*:*"])
+    answer = send("POST", f"auth/users/{robot.pk}/reset-password", **{"x-api-key": key})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert Browser(robot)("post", f"auth/users/{robot.pk}/reset-password")["username"] == "robot"
+
+
 def test_a_key_shares_nothing_with_who_may_then_do_more_than_the_key(
     boss: Browser, ours: Organization
 ) -> None:

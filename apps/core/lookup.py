@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, QuerySet
-from django.db.models import query as orm
 
+from apps.core.prepared import Prepared
 from apps.core.sql import direct
-from apps.core.together import send
 
 M = TypeVar("M", bound=Model)
 PLACE = -919_191  # stands for the key while the statement is built
-IN_PLACE = "IN (%s)"
 
 
 @dataclass(frozen=True)
@@ -74,24 +71,12 @@ class Range:
         return Statement(sql, (*self._keys.parameters, part.stop - part.start, part.start)).fetch()
 
 
-@dataclass(frozen=True)
-class _Built:
-    sql: str
-    parameters: tuple[Any, ...]
-    compiler: Any
-    converters: dict[int, Any]
-    own: slice  # the row's own columns
-    names: list[str]
-    related: list[Any]
-
-
 class Lookup(Generic[M]):
     """`rows` says which columns and relations are read (`select_related`, `defer`), and of which rows."""
 
     def __init__(self, rows: QuerySet[M]) -> None:
         self._rows = rows
-        self._built: _Built | None = None
-        self._lock = Lock()
+        self._of: Prepared[M] = Prepared(lambda keys: rows.filter(pk__in=keys))
 
     def get(self, key: int) -> M:
         """The row; raises the model's DoesNotExist."""
@@ -102,36 +87,7 @@ class Lookup(Generic[M]):
 
     def all(self, keys: Sequence[int]) -> list[M]:
         """The rows that there are, by one statement."""
-        built = self._build()
-        places = f"IN ({', '.join(['%s'] * len(keys))})"
-        sql = built.sql if len(keys) == 1 else built.sql.replace(IN_PLACE, places)
-        values = [key for value in built.parameters for key in (keys if value == PLACE else [value])]
-        found = send(sql, values).rows if keys else []
-        return [self._row(built, one) for one in built.compiler.apply_converters(found, built.converters)]
-
-    def _row(self, built: _Built, values: Sequence[Any]) -> M:
-        row: M = self._rows.model.from_db(DEFAULT_DB_ALIAS, built.names, values[built.own])
-        for populator in built.related:
-            populator.populate(values, row)
-        return row
-
-    def _build(self) -> _Built:
-        with self._lock:
-            if self._built is None:
-                compiler: Any = self._rows.filter(pk__in=[PLACE]).query.get_compiler(DEFAULT_DB_ALIAS)
-                sql, parameters = compiler.as_sql()
-                populators: Any = orm.get_related_populators
-                own = compiler.klass_info["select_fields"]
-                self._built = _Built(
-                    sql=sql,
-                    parameters=tuple(parameters),
-                    compiler=compiler,
-                    converters=compiler.get_converters([column[0] for column in compiler.select]),
-                    own=slice(own[0], own[-1] + 1),
-                    names=[column[0].target.attname for column in compiler.select[own[0] : own[-1] + 1]],
-                    related=populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS),
-                )
-            return self._built
+        return self._of(tuple(keys))
 
 
 class Columns:

@@ -1,0 +1,87 @@
+"""Which beads are given out, in what order, and what is read and told together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from apps.agents.seat import SESSIONS, seat_of
+from apps.beads.models import Bead
+from apps.beads.services import bead_create
+from apps.engine import doorbell, leases, runner
+from apps.engine.execution import executing
+from apps.engine.models import Run
+from apps.events import bus
+from apps.workflows import dispatch as dispatching
+from apps.workflows.dispatch import dispatch
+from tests.workflows.studio import Studio
+from tests.workflows.test_bead_flow import subtracting
+
+Open = Callable[..., Studio]
+
+
+def test_of_many_beads_the_first_are_rung_for_before_the_last_are_assigned(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "AT_ONCE", (1, 2))
+    studio, rings, told = open_studio(subtracting, max_sessions=6), list[tuple[int, int, int]](), list[int]()
+    for number in range(6):
+        studio.bead(f"Bead {number}", status=Bead.Status.DEFERRED)
+    Bead.objects.update(status=Bead.Status.OPEN)
+    monkeypatch.setitem(bus._group_handlers, "bead.assigned", [lambda events: told.append(len(events))])
+
+    def ring(run_ids: Sequence[int]) -> None:
+        busy = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).count()
+        rings.append((len(run_ids), busy, len(told)))
+
+    doorbell.use(ring)
+
+    assert dispatch(studio.project.pk) == 6
+
+    assert rings == [(1, 1, 0), (2, 3, 0), (2, 5, 0), (1, 6, 0)]
+    assert sum(told) == 6  # those who only hear of it wait for the end
+
+
+def test_runs_that_begin_together_read_their_sessions_together(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(subtracting, max_sessions=3)
+    monkeypatch.setattr(SESSIONS, "get", lambda pk: pytest.fail(f"session {pk} is read by itself"))
+    beads = [studio.bead(f"Bead {number}", status=Bead.Status.DEFERRED) for number in range(3)]
+    Bead.objects.update(status=Bead.Status.OPEN)
+    dispatch(studio.project.pk)
+    runs = list(Run.objects.filter(bead_id__in=[bead.pk for bead in beads]).order_by("pk"))
+
+    (first, *_) = runner.claim_all([run.pk for run in runs])
+    with executing(first):
+        seat = seat_of(first.run.input["session_id"])
+        assert seat.is_untouched()
+        assert not seat.is_handed_over()
+
+    assert seat.session.bead_id == first.run.bead_id
+    leases._held.clear()
+
+
+def test_dispatch_takes_the_most_urgent_first_and_only_as_many_as_there_is_room_for(
+    open_studio: Open,
+) -> None:
+    studio = open_studio(subtracting, max_sessions=2)
+    beads = [
+        bead_create(
+            project=studio.project,
+            title=f"Bead {number}",
+            role="qa-engineer",
+            priority=priority,
+            status=Bead.Status.DEFERRED,
+        )
+        for number, priority in enumerate([3, 0, 2, 1])
+    ]
+    Bead.objects.filter(pk__in=[bead.pk for bead in beads]).update(status=Bead.Status.OPEN)
+
+    assert dispatch(studio.project.pk) == 2
+    assert dispatch(studio.project.pk) == 0
+
+    started = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by("priority")
+    assert [bead.title for bead in started] == ["Bead 1", "Bead 3"]
+    assert [bead.assigned_to for bead in started] == ["QA engineer", "QA engineer 2"]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -24,6 +24,7 @@ from apps.beads.models import Bead
 from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
 from apps.core.prepared import Prepared
+from apps.core.together import send, together
 from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
 from apps.events.bus import delivering_late
@@ -36,6 +37,7 @@ AT_ONCE = (8, 16, 32)  # beads of one transaction: the first workers begin while
 TRIES = 3
 LOOK_AHEAD = 50  # more beads than there is room for, in case some wait for the files of others
 SETTLED = timedelta(seconds=2)  # who heard that they are ready is done with them by then
+PLACES = 0x10_0F_0A_CE  # PostgreSQL's number for the lock on the places of the installation
 
 
 def _waiting(project_id: int, held_since: datetime, full: Sequence[str]) -> QuerySet[Bead]:
@@ -257,8 +259,17 @@ def within_capacity(
 
 
 def _places(project: Project) -> int:
-    """Places that are free now: of the project, and of the installation."""
-    working = _WORKING()
+    """Places that are free now: of the project, and of the installation.
+
+    The lock of the project does not keep two projects from counting the same last place as free before either
+    has committed that it took it. So on PostgreSQL who counts holds a lock of the installation until it
+    commits; the count is a statement after that, and sees what the one before took. On SQLite one writes at
+    a time.
+    """
+    with together():
+        if connection.vendor == "postgresql":
+            send("SELECT pg_advisory_xact_lock(%s)", [PLACES])
+        working = _WORKING()
     own = working.count(project.pk)
     return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - len(working))
 

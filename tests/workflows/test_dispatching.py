@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
 
 import pytest
+from django.db import connection
+from pytest_django import Settings
 
 from apps.agents.seat import SESSIONS, seat_of
 from apps.beads.models import Bead
@@ -13,8 +18,12 @@ from apps.engine import doorbell, leases, runner
 from apps.engine.execution import executing
 from apps.engine.models import Run
 from apps.events import bus
+from apps.projects.services import project_create
 from apps.workflows import dispatch as dispatching
 from apps.workflows.dispatch import dispatch
+from tests.core.processes import wait_until
+from tests.engine.flows import at_once
+from tests.providers.test_budgets_at_once import somebody_waits
 from tests.workflows.studio import Studio
 from tests.workflows.test_bead_flow import subtracting
 
@@ -85,3 +94,33 @@ def test_dispatch_takes_the_most_urgent_first_and_only_as_many_as_there_is_room_
     started = Bead.objects.filter(status=Bead.Status.IN_PROGRESS).order_by("priority")
     assert [bead.title for bead in started] == ["Bead 1", "Bead 3"]
     assert [bead.assigned_to for bead in started] == ["QA engineer", "QA engineer 2"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_two_projects_that_dispatch_at_once_do_not_both_take_the_last_place(
+    open_studio: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LOOM_MAX_SESSIONS = 1
+    studio = open_studio(subtracting)
+    projects = [studio.project, project_create(organization=studio.organization, name="Other")]
+    for project in projects:
+        bead_create(project=project, title="Work", role="qa-engineer", status=Bead.Status.DEFERRED)
+    Bead.objects.update(status=Bead.Status.OPEN)
+    numbers, is_over, seat = count(), threading.Event(), dispatching._seat
+
+    def seat_late(*given: Any) -> dict[int, int]:
+        """The first has counted; until it commits nobody else can know what it takes."""
+        if next(numbers) == 0:
+            wait_until(lambda: is_over.is_set() or somebody_waits())
+        return seat(*given)
+
+    def start(project_id: int) -> int:
+        try:
+            return dispatch(project_id)
+        finally:
+            is_over.set()
+
+    monkeypatch.setattr(dispatching, "_seat", seat_late)
+
+    assert sorted(at_once(*(lambda pk=one.pk: start(pk) for one in projects))) == [0, 1]
+    assert Bead.objects.filter(status=Bead.Status.IN_PROGRESS).count() == 1

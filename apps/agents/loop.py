@@ -31,7 +31,7 @@ from apps.agents.safety import bead_stop, rest_of
 from apps.agents.seat import SESSIONS, Seat, forget, idle_turns, max_turns, seat_of
 from apps.agents.secrets import reply_masked, secrets_learn
 from apps.agents.services import outputs_keep, session_say, turn_add, turn_finish
-from apps.agents.statements import hands_over, keep_results
+from apps.agents.statements import hands_over, if_hands_over, keep_results
 from apps.core.crash import crashpoint
 from apps.core.errors import BudgetExceeded, Unavailable
 from apps.core.storable import storable
@@ -50,6 +50,10 @@ STOPPED_REASONS = (
     "turn_limit", "no_action", "repetition", "ping_pong", "no_progress", "poisoned", "handed_over",
 )  # fmt: skip
 HANDED_OVER = {Session.Kind.WORK, Session.Kind.REVIEW}
+
+
+class _HandsOver(Exception):
+    """The agent was told to stop before anything was asked."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def query(handle: Handle, session_id: int, entering: bool, until: str | None = N
     if ready is None:
         try:
             return _reply(handle, seat)
+        except _HandsOver:
+            ready = _handing_over(seat)
         except (Rejected, ContextTooLong) as error:
             if seat.session.turn_count == 0:
                 raise  # nothing was said yet: any session would be refused
@@ -154,11 +160,19 @@ def _limit_reached(seat: Seat, until: str | None) -> dict[str, Any] | None:
     if stop := seat.trail.stop(idle=idle_turns(session.kind)):
         return {"stop": stop.reason, "detail": stop.detail}
     if session.kind in HANDED_OVER and seat.is_handed_over():
-        return {"stop": "handed_over", "detail": f"{session.agent.name} was stopped and hands over."}
+        return _handing_over(seat)
     limit = max_turns(session.kind)
     if session.turn_count >= limit:
         return {"stop": "turn_limit", "detail": f"The session took {limit} turns."}
     return None
+
+
+def _handing_over(seat: Seat) -> dict[str, Any]:
+    return {"stop": "handed_over", "detail": f"{seat.session.agent.name} was stopped and hands over."}
+
+
+def _refuse() -> None:
+    raise _HandsOver
 
 
 def _unfinished(seat: Seat) -> dict[str, Any] | None:
@@ -193,6 +207,8 @@ def _ask(handle: Handle, seat: Seat, variant: int) -> dict[str, Any]:
     live = live_for(seat.session, turn=seat.session.turn_count + 1)
 
     def begin(_: object) -> None:
+        if seat.read_early and seat.session.kind in HANDED_OVER:
+            if_hands_over(seat.session.agent_id, then=_refuse)  # on its way with what is written here
         handle.begin()
         if live is not None:
             live.again()
@@ -200,7 +216,7 @@ def _ask(handle: Handle, seat: Seat, variant: int) -> dict[str, Any]:
     _complete_within_budget(request, in_reserve=begin, on_reply=look, in_settle=settle, on_delta=live)
     crashpoint("after_settle")
     turn, _, work = replied[0]
-    seat.session.turn_count = turn.number
+    seat.session.turn_count, seat.read_early = turn.number, False
     seat.talk.add_reply(turn)
     if work is None:
         current().scratch[f"turn:{seat.session.pk}:{turn.number}"] = turn

@@ -45,6 +45,7 @@ class Seat:
     pins: Pins = field(default_factory=Pins)
     untold: bool = True  # the newest turn may have no results yet
     handed_over: bool | None = None  # whether its agent was told to stop, as it was last read
+    read_early: bool = False  # before its run was gone on with; its agent may have been told since
     on_bead: int | None = None  # how many sessions there were on its bead when it was read, if that was asked
     _workspace: Workspace | None = None
 
@@ -197,6 +198,7 @@ def _load(session_id: int) -> Seat:
         hub=Hub(hub_path(session.project_id)),
         head=session.head_commit or session.base_commit,
         handed_over=session.agent.hands_over,
+        read_early=read is not None,
         on_bead=on_bead,
     )
     seat.untold = bool(turns)

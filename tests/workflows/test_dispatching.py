@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from apps.agents.lifecycle import agent_stop
 from apps.agents.seat import SESSIONS, seat_of
 from apps.beads.models import Bead
 from apps.beads.services import bead_create
@@ -19,6 +20,7 @@ from apps.engine.execution import executing
 from apps.engine.models import Run
 from apps.events import bus
 from apps.projects.services import project_create
+from apps.providers.models import Budget, Call
 from apps.workflows import dispatch as dispatching
 from apps.workflows.dispatch import dispatch
 from tests.core.processes import wait_until
@@ -70,6 +72,24 @@ def test_runs_that_begin_together_read_their_sessions_together(
 
     assert seat.session.bead_id == first.run.bead_id
     leases._held.clear()
+
+
+def test_who_is_stopped_after_its_session_was_read_hands_over_and_asks_no_model(open_studio: Open) -> None:
+    studio = open_studio(subtracting)
+    bead = studio.bead()
+    dispatch(studio.project.pk)
+    (claimed,) = runner.claim_all(list(Run.objects.filter(bead_id=bead.pk).values_list("pk", flat=True)))
+    (session,) = studio.sessions("work")
+    agent_stop(agent_id=session.agent_id, hand_over=True, actor="ann")
+
+    runner.go_on(claimed)
+
+    first, second, *_ = studio.sessions("work")
+    assert (first.pk, first.reason, first.turn_count) == (session.pk, "handed_over", 0)
+    assert second.agent_id != first.agent_id
+    assert second.turn_count
+    assert not Call.objects.filter(session_id=first.pk).exists()
+    assert not Budget.objects.filter(reserved_microusd__gt=0).exists()
 
 
 def test_dispatch_takes_the_most_urgent_first_and_only_as_many_as_there_is_room_for(

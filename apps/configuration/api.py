@@ -17,8 +17,9 @@ from rest_framework.response import Response
 
 from apps.accounts.api import TenantViewSet
 from apps.accounts.models import Organization
+from apps.accounts.permissions import permission_require
 from apps.agents.models import Agent
-from apps.configuration.document import document_read
+from apps.configuration.document import document_read, permissions_needed
 from apps.configuration.export import configuration_export
 from apps.configuration.installation import BLOCKS, installation
 from apps.configuration.reading import yaml_read, yaml_write
@@ -169,10 +170,13 @@ class Configuration(TenantViewSet):
 
     def _take(self, given: dict[str, Any]) -> Response:
         organization = self._organization()
-        dry_run = self._dry_run()
+        dry_run, document = self._dry_run(), document_read(given)
+        # An administrator holds them all; an API key may have been made for less.
+        for permission in permissions_needed(document):
+            permission_require(self.request.user, permission, organization.pk)
         done: Imported = configuration_import(
             organization=organization,
-            document=document_read(given),
+            document=document,
             actor=self.request.user.get_username(),
             dry_run=dry_run,
         )

@@ -16,6 +16,18 @@ VERSION: Literal[1] = 1
 MOST = 1000  # parts of a kind
 MOST_TOLD = 20  # faults that are told at once
 
+NEEDED = {
+    "personas": "personas:write",
+    "workflows": "workflows:write",
+    "providers": "providers:write",
+    "motivations": "motivations:write",
+    "projects": "projects:write",
+    "merging": "projects:admin",
+    "command_rules": "projects:admin",
+    "allow_network": "projects:admin",
+    "allow_install": "projects:admin",
+}
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Line = Annotated[str, Field(max_length=1000)]
 Text = Annotated[str, Field(max_length=200_000)]
@@ -125,6 +137,14 @@ class Document(Part):
     providers: Annotated[list[ProviderPart], Field(max_length=MOST)] = []
     motivations: Annotated[list[MotivationPart], Field(max_length=MOST)] = []
     projects: Annotated[list[ProjectPart], Field(max_length=MOST)] = []
+
+
+def permissions_needed(document: Document) -> list[str]:
+    """What the routes ask for that change each of the parts by itself which the document names."""
+    parts = [document, *document.projects]
+    named = {name for part in parts for name, value in part.said.items() if value}
+    budgets = ["analytics:admin"] if any("budget_usd" in part.said for part in parts) else []
+    return sorted({*(NEEDED[name] for name in named if name in NEEDED), *budgets})
 
 
 def document_read(given: Any) -> Document:

@@ -354,15 +354,21 @@ LOGGING = {
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
         }
     },
-    "filters": {"request": {"()": "apps.core.origin.RequestIdFilter"}},
+    "filters": {
+        "request": {"()": "apps.core.origin.RequestIdFilter"},
+        "addresses": {"()": "apps.core.masking.AddressFilter"},
+    },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]},
         "kept": {"class": "apps.activity.logs.LogKeeper"},
     },
     "root": {"handlers": ["stderr", "kept"], "level": env_str("LOOM_LOG_LEVEL", "INFO")},
-    # One line for every ring of every doorbell hides what matters.
     "loggers": {
-        name: {"level": env_str("LOOM_QUEUE_LOG_LEVEL", "WARNING")}
-        for name in ("celery.beat", "celery.app.trace", "celery.worker.strategy", "rq.worker", "httpx")
+        **{name: {"filters": ["addresses"]} for name in ("django.request", "django.security.csrf")},
+        # One line for every ring of every doorbell hides what matters.
+        **{
+            name: {"level": env_str("LOOM_QUEUE_LOG_LEVEL", "WARNING")}
+            for name in ("celery.beat", "celery.app.trace", "celery.worker.strategy", "rq.worker", "httpx")
+        },
     },
 }

@@ -58,14 +58,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
             refused = error.told
     context = {"invitation": found, "form": form, "refused": refused, "here": request.path}
     status = 400 if refused or form.errors else 200
-    answer = render(request, "accounts/invitation.html", context, status=status)
-    return _unlogged(answer)
-
-
-def _unlogged(answer: HttpResponse) -> HttpResponse:
-    """Else the framework's line about a refused request would keep the address, and with it a good token."""
-    answer._has_been_logged = True  # type: ignore[attr-defined]
-    return answer
+    return render(request, "accounts/invitation.html", context, status=status)
 
 
 def _join(request: HttpRequest, token: str, form: NewAccountForm) -> None:
@@ -104,7 +97,7 @@ def email(request: HttpRequest, token: str) -> HttpResponse:
     try:
         return _confirm(request, token)
     except LoomError as error:
-        return _unlogged(error_answer(request, error))
+        return error_answer(request, error)
 
 
 def _confirm(request: HttpRequest, token: str) -> HttpResponse:

@@ -19,10 +19,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from django.urls import ResolverMatch
 
 MASK = "[secret]"
 LEAST, LONGEST = 8, 8192  # characters of a value that is masked
@@ -68,6 +71,7 @@ _BEGUN = re.compile(
     r"(?:-----BEGIN (?:(?!-----END)[\s\S])*"
     r"|\b(?:AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|sk-|xox|AIza|npm_|pypi-)\S*)\Z"
 )
+_LONG = re.compile(r"[^/\s?]{32,}")  # a part of an address that is as long as a token
 _BASE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_")
 Source = Callable[[], Iterable[str]]
 
@@ -299,3 +303,27 @@ class MaskingFormatter(logging.Formatter):
             if scope != EVERYBODY:
                 line = Masker.text(masker(scope), line)
         return line
+
+
+class AddressFilter(logging.Filter):
+    """Takes tokens out of the address of a request about which the framework tells something.
+
+    A link that admits may be followed with the wrong method or from an old page, and its token stays good.
+    Where the address leads nowhere it may be such a link, mistyped.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request, args = getattr(record, "request", None), record.args
+        if request is not None and isinstance(args, tuple):
+            match = getattr(request, "resolver_match", None)
+            record.args = tuple(_without_tokens(arg, match) if isinstance(arg, str) else arg for arg in args)
+        return True
+
+
+def _without_tokens(text: str, match: ResolverMatch | None) -> str:
+    if match is None:
+        return _LONG.sub(MASK, text)
+    for name, value in match.kwargs.items():
+        if value and isinstance(value, str) and NAMED.search(name):
+            text = text.replace(value, MASK)
+    return text

@@ -29,6 +29,7 @@ from apps.core.broker import broker_url
 MAX_WAITING = 10_000  # messages of a process that the broker has not taken yet; the oldest go first
 MAX_BATCH = 500
 BROKER_SECONDS = 2.0
+PACE_SECONDS = 0.01  # between two batches: who listens redraws at most so often, and the broker is asked less
 RETRY_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 FLUSH_SECONDS = 1.0  # that the end of a process waits for its last messages
@@ -142,6 +143,7 @@ class _Publisher:
                 try:
                     _send(client, prefix, batch)
                     was_here, is_away = True, False
+                    time.sleep(PACE_SECONDS)
                 except redis.RedisError as error:
                     if not is_away:
                         # Before a command has started the broker itself, nobody listens either.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.agents.file_locks import agent_unlock
@@ -21,11 +22,31 @@ from apps.agents.services import (
     status_fact,
 )
 from apps.core.errors import Conflict, NotFound
+from apps.core.prepared import Prepared
 from apps.events.bus import emit_all
 from apps.projects.models import Project
 
 MAX_AGENTS = 200  # of a project
 TAKES_PART = BUSY | {Agent.Status.IDLE, Agent.Status.PAUSED}
+
+
+def _work(agent_id: int) -> QuerySet[Session]:
+    """Its own work that is under way; that people talk with it is none."""
+    open_ones = Session.objects.filter(agent_id=agent_id, status=Session.Status.OPEN)
+    return open_ones.exclude(kind=Session.Kind.PAIR).order_by()
+
+
+_SHOWN = ("name", "role", "status", "project__organization_id", "project__status", "current_bead__key")
+_WORK: Prepared[int] = Prepared(lambda agent_id: _work(agent_id).values_list("pk", flat=True))
+_WATCHED: Prepared[Agent] = Prepared(
+    lambda pk: (
+        Agent.objects.filter(pk=pk)
+        .select_related("project", "current_bead")
+        .only(*_SHOWN)
+        .select_for_update(of=("self",), no_key=True)
+        .order_by()
+    )
+)
 
 
 @transaction.atomic
@@ -183,29 +204,30 @@ def agent_stop(*, agent_id: int, hand_over: bool = False, actor: str = "") -> Ag
     return agent
 
 
-@transaction.atomic
-def agent_reset(*, agent_id: int) -> bool:
-    """Free an agent that counts as busy though no session of its own is open; False if all is well."""
-    agent = _held(agent_id)
-    if agent.status not in BUSY or _has_work(agent):
-        return False
-    agent_release(agent_id=agent.pk)
-    emit_all([agent_fact(agent, "agent.reset", project_id=agent.project_id, reason="no open session")])
-    return True
+def agent_watch(*, agent_id: int) -> tuple[Agent, bool] | None:
+    """Have an agent at work send its heartbeat, and free one that is busy without a session of its own.
 
-
-@transaction.atomic
-def agent_heartbeat(*, agent_id: int) -> None:
-    """Say that an agent at work is alive."""
-    agent = _held(agent_id)
-    bead_id = agent.current_bead_id
-    emit_all([agent_fact(agent, "agent.heartbeat", bead_id=bead_id, provider_id=None, status=agent.status)])
+    The agent as it is then, with few of its columns, and whether its own work is under way; None if it is not
+    there, or its project is closed. Inside a transaction. A team is watched all the time: few statements.
+    """
+    agent = next(iter(_WATCHED(agent_id)), None)
+    if agent is None or agent.project.status == Project.Status.CLOSED:
+        return None
+    at_work = bool(_WORK(agent_id, limit=1))
+    if at_work:
+        bead_id = agent.current_bead_id
+        emit_all(
+            [agent_fact(agent, "agent.heartbeat", bead_id=bead_id, provider_id=None, status=agent.status)]
+        )
+    elif agent.status in BUSY:
+        agent_release(agent_id=agent_id)
+        emit_all([agent_fact(agent, "agent.reset", project_id=agent.project_id, reason="no open session")])
+        agent.refresh_from_db(fields=["status", "current_bead"])
+    return agent, at_work
 
 
 def _has_work(agent: Agent) -> bool:
-    """Its own work is under way; that people talk with it is none."""
-    open_ones = Session.objects.filter(agent_id=agent.pk, status=Session.Status.OPEN)
-    return open_ones.exclude(kind=Session.Kind.PAIR).exists()
+    return _work(agent.pk).exists()
 
 
 def _held(agent_id: int) -> Agent:

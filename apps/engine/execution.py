@@ -25,7 +25,7 @@ from apps.engine.errors import (
     is_outage,
 )
 from apps.engine.models import Run, Step
-from apps.engine.rows import StepRow, run_lock, step_write, step_write_held
+from apps.engine.rows import StepRow, run_lock, run_release, step_write, step_write_held
 from apps.engine.telling import tell
 
 ENDED = frozenset({Step.Status.DONE, Step.Status.FAILED})
@@ -185,10 +185,10 @@ class Execution:
         self, status: str, *, wake_at: datetime | None = None, waits_for: str = "", **changes: Any
     ) -> None:
         """Let go of the run; LeaseLost if it was not ours any more."""
-        held = Run.objects.filter(pk=self.run.pk, fence=self.run.fence, status=Run.Status.RUNNING)
-        changes |= {"lease_owner": "", "lease_until": None, "updated_at": timezone.now()}
-        if held.update(status=status, wake_at=wake_at, waits_for=waits_for, **changes) != 1:
+        if not run_release(self.run, status, wake_at=wake_at, waits_for=waits_for):
             raise LeaseLost
+        if changes:
+            Run.objects.filter(pk=self.run.pk).update(**changes)
 
     def hand_over(self) -> None:
         """Give the run back, ready for the next worker."""

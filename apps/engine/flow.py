@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
+from apps.core.prepared import Prepared
 from apps.core.storable import storable
 from apps.engine.attempts import within
 from apps.engine.effects import perform
@@ -46,6 +47,12 @@ T = TypeVar("T")
 FlowFunction = Callable[..., Any]
 # For runs that begin together, by run: what is put into the scratch of each.
 Prepare = Callable[[Sequence[Run]], dict[int, dict[str, Any]]]
+
+_WAITING = Signal.objects.filter(consumed_at=None).order_by("id").values_list("pk", "data")
+_SAID: Prepared[tuple[int, Any]] = Prepared(lambda run_id, name: _WAITING.filter(run_id=run_id, name=name))
+_CHILD_SAID: Prepared[tuple[int, Any]] = Prepared(
+    lambda run_id: _WAITING.filter(run_id=run_id, name__startswith=CHILD)
+)
 
 MAX_LOST = 20  # attempts of one call that may end with the worker's death or the database's
 KEPT_FAILURES = 20  # of one call
@@ -329,9 +336,9 @@ def wait_until(signal: str, deadline: datetime | None) -> dict[str, Any] | None:
         deadline, started = known.wake_at, known.started_at
     # The run's row is held while we look: a signal that comes meanwhile wakes whoever waits after our commit.
     with execution.transaction(interruptible=True):
-        wanted = {"name__startswith": CHILD} if signal == ANY_CHILD else {"name": signal}
-        came = Signal.objects.filter(run_id=execution.run.pk, consumed_at=None, **wanted)
-        data = came.order_by("id").values_list("pk", "data").first()
+        run_id = execution.run.pk
+        came = _CHILD_SAID(run_id, limit=1) if signal == ANY_CHILD else _SAID(run_id, signal, limit=1)
+        data = came[0] if came else None
         if data is None and (deadline is None or deadline > now):
             if known is None:
                 execution.write(seq, name, Step.Status.WAITING, started=now, wake_at=deadline)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from apps.core.together import ONE, Sent, Then, send
 from apps.engine.models import Run
@@ -47,6 +48,11 @@ LOCK_RUN = """
 SELECT cancel_requested, pause_requested FROM engine_run WHERE id = %s AND fence = %s AND status = 'running'
 """
 FOR_UPDATE = " FOR NO KEY UPDATE"
+RELEASE_RUN = """
+UPDATE engine_run SET
+    status = %s, wake_at = %s, waits_for = %s, lease_owner = '', lease_until = NULL, updated_at = %s
+WHERE id = %s AND fence = %s AND status = 'running'
+"""
 
 # What has ended is never written again.
 _INTO = """
@@ -100,6 +106,13 @@ def run_lock(run_id: int, fence: int) -> tuple[bool, bool] | None:
     sql = LOCK_RUN + FOR_UPDATE if connection.features.has_select_for_no_key_update else LOCK_RUN
     rows = send(sql, [run_id, fence]).rows
     return (bool(rows[0][0]), bool(rows[0][1])) if rows else None
+
+
+def run_release(run: Run, status: str, *, wake_at: datetime | None, waits_for: str) -> bool:
+    """Let go of a run; False if it was not ours any more."""
+    adapt = connection.ops.adapt_datetimefield_value
+    wake = None if wake_at is None else adapt(wake_at)
+    return send(RELEASE_RUN, [status, wake, waits_for, adapt(timezone.now()), run.pk, run.fence]).count == 1
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.lifecycle import (
-    agent_heartbeat,
     agent_pause,
-    agent_reset,
     agent_resume,
     agent_spawn,
     agent_stop,
+    agent_watch,
 )
 from apps.agents.models import Agent, Session
 from apps.beads.models import Bead
@@ -77,15 +76,10 @@ def agent_life(agent_id: int, patience: float | None = None) -> dict[str, Any]:
 
 def agent_look(*, agent_id: int) -> dict[str, Any]:
     """Where the agent stands; one at work sends its heartbeat, one that lost its session is set free."""
-    agent = Agent.objects.select_related("project", "current_bead").filter(pk=agent_id).first()
-    if agent is None or agent.project.status == Project.Status.CLOSED:
+    watched = agent_watch(agent_id=agent_id)
+    if watched is None:
         return {"over": True, "status": "gone"}
-    if agent_reset(agent_id=agent_id):
-        agent.refresh_from_db()
-    open_ones = Session.objects.filter(agent_id=agent_id, status=Session.Status.OPEN)
-    at_work = open_ones.exclude(kind=Session.Kind.PAIR).exists()
-    if at_work:
-        agent_heartbeat(agent_id=agent_id)
+    agent, at_work = watched
     return {
         "over": agent.status == Agent.Status.STOPPED and not at_work,
         "status": agent.status,

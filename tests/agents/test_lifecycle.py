@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from apps.accounts.services import organization_ensure
-from apps.agents.lifecycle import agent_pause, agent_reset, agent_resume, agent_spawn, agent_stop
+from apps.agents.lifecycle import agent_pause, agent_resume, agent_spawn, agent_stop, agent_watch
 from apps.agents.models import Agent, Session
 from apps.agents.persona_services import personas_sync
 from apps.agents.services import Opening, agent_acquire, session_end, sessions_open
@@ -134,14 +135,20 @@ def test_one_stopped_at_work_is_done_when_its_session_is(project: Project) -> No
     assert told(agent).count(("agent.completed", "")) == 1
 
 
+@transaction.atomic
+def watch(agent: Agent) -> tuple[str, bool]:
+    seen = agent_watch(agent_id=agent.pk)
+    assert seen is not None
+    return seen[0].status, seen[1]
+
+
 def test_only_an_agent_without_a_session_of_its_own_is_reset(project: Project) -> None:
     agent = agent_acquire(project=project, role=ROLE)
     work = session(project, agent)
-    assert not agent_reset(agent_id=agent.pk)
+    watch(agent)
     assert status(agent) == "working"
     Session.objects.filter(pk=work.pk).update(status="ended")
-    assert agent_reset(agent_id=agent.pk)
-    assert not agent_reset(agent_id=agent.pk)
+    assert [watch(agent), watch(agent)] == [("idle", False)] * 2
     assert status(agent) == "idle"
     data = Event.objects.get(kind="agent.reset").data
     assert (data["agent_id"], data["project_id"], data["reason"]) == (
@@ -177,6 +184,6 @@ def test_an_agent_is_not_paused_and_given_work_at_once(project: Project) -> None
 
 
 def test_nobody_stops_an_agent_that_is_not_there(project: Project) -> None:
-    for service in (agent_pause, agent_resume, agent_stop, agent_reset):
+    for service in (agent_pause, agent_resume, agent_stop):
         with pytest.raises(NotFound):
             service(agent_id=424242)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from apps.agents.lifecycle import agent_reset
+from apps.agents.lifecycle import agent_watch
 from apps.agents.models import Agent, Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_block, bead_close, bead_create, bead_reopen, bead_resume, beads_activate
@@ -68,7 +69,8 @@ def live(studio: Studio) -> None:
     assert {studio.refreshed(one).status for one in (bead, asking)} == {Bead.Status.CLOSED}
     agent = agent_add(project=studio.project, role="qa-engineer", actor="ann")
     Agent.objects.filter(pk=agent.pk).update(status="working")
-    agent_reset(agent_id=agent.pk)
+    with transaction.atomic():
+        agent_watch(agent_id=agent.pk)
     agent_tell(agent_id=agent.pk, command="stop", actor="ann")
     provider = provider_create(
         name="other", organization_id=None, endpoint=studio.server.url, model="script", key="k"

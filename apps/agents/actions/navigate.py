@@ -34,7 +34,7 @@ class _Navigation(Action):
     }
     ignored: ClassVar[frozenset[str]] = frozenset({"line", "column", "language"})
 
-    symbol: str = Field(pattern=r"^[\w$.:#]{1,200}$", description="A name, also Class.method.")
+    symbol: str = Field(pattern=r"^[\w$.:#]+$", max_length=200, description="A name, also Class.method.")
     path: str = "."
 
     def parts(self) -> tuple[str, str]:

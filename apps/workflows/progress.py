@@ -17,6 +17,7 @@ from apps.projects.models import Project
 from apps.providers.models import Budget, Call
 
 PHASES = ("expanding", "planning", "approving", "building", "delivering")
+OVER = (Run.Status.DONE, Run.Status.FAILED, Run.Status.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Progress:
     @property
     def done(self) -> int:
         return sum(row.state == "done" for row in self.rows)
+
+    @property
+    def is_over(self) -> bool:
+        return self.run_status in OVER
 
 
 def progress_read(project: Project) -> Progress:
@@ -145,6 +150,11 @@ def _doing_without_bead(project: Project) -> str:
     if session is None:
         return ""
     return f"{session.agent.name}: {session.agent.current_action or 'reading'}"
+
+
+def is_over(project: Project) -> bool:
+    """The same as a progress says, at the price of one short query."""
+    return Run.objects.filter(key=f"prd:{project.pk}", status__in=OVER).exists()
 
 
 def is_stuck(project: Project) -> bool:

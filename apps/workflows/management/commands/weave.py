@@ -26,7 +26,7 @@ from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide
 from apps.projects.models import Project
 from apps.projects.prd import prd_title
-from apps.workflows.progress import Progress, events_after, events_last, is_stuck, progress_read
+from apps.workflows.progress import Progress, events_after, events_last, is_over, is_stuck, progress_read
 from apps.workflows.summary import summary_make
 from apps.workflows.terminal import LineView, LiveView, tell_summary
 from apps.workflows.weaving import (
@@ -41,6 +41,7 @@ from apps.workflows.weaving import (
 )
 
 TICK_S = 0.25
+FRESH_S = 1.0  # what changes without an event, such as what an agent does, is looked up that often
 STUCK_TICKS = 8  # nothing moves for that long before we say so
 WIDTH = 140  # of lines that go to a file or a pipe
 BAD_REQUEST = 2
@@ -164,13 +165,15 @@ class Command(BaseCommand):
     def _follow(self, project: Project, supervisor: Supervisor, view: LiveView | LineView, last: int) -> None:
         still = 0
         told: set[int] = set()
+        progress, due = progress_read(project), time.monotonic() + FRESH_S
         while True:
             supervisor.poll()
             events = list(events_after(project, last))
             last = events[-1].pk if events else last
-            progress = progress_read(project)
+            if events or time.monotonic() > due or is_over(project):
+                progress, due = progress_read(project), time.monotonic() + FRESH_S
             view.show(progress, events)
-            if progress.run_status in {"done", "failed", "canceled"} and not events:
+            if progress.is_over and not events:
                 return
             self._offer(progress, view, told)
             still = still + 1 if is_stuck(project) and not events else 0

@@ -147,12 +147,39 @@ class Taken:
     has_files: bool = False
 
 
-def taken_of(bead: Bead, person: str) -> Taken | None:
+@dataclass(frozen=True)
+class AtWork:
+    """The runs that work on a bead, without those that are parts of others."""
+
+    runs: list[Run]
+
+    @property
+    def is_going(self) -> bool:
+        """Whether something could be paused."""
+        return any(not _is_paused(run) and not run.cancel_requested for run in self.runs)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether something could go on."""
+        return any(_is_paused(run) for run in self.runs)
+
+
+def _is_paused(run: Run) -> bool:
+    return run.pause_requested or run.status == Run.Status.PAUSED
+
+
+def at_work_of(bead: Bead) -> AtWork:
+    if bead.status not in AT_WORK:
+        return AtWork([])
+    rows = Run.objects.unfinished().filter(bead_id=bead.pk, parent=None)
+    return AtWork(list(rows.only("pk", "status", "pause_requested", "cancel_requested")))
+
+
+def taken_of(bead: Bead, person: str, at_work: AtWork) -> Taken | None:
     """None where there is nothing to take over."""
     if bead.status not in AT_WORK:
         return None
-    runs = Run.objects.unfinished().filter(bead_id=bead.pk)
-    stopping = dict(runs.filter(parent=None).values_list("pk", "cancel_requested"))
+    stopping = {run.pk: run.cancel_requested for run in at_work.runs}
     if (who := taker_of(bead, stopping)) and any(stopping.values()):
         return Taken("stopping", who)
     if stopping or bead.status == Bead.Status.BLOCKED:

@@ -35,6 +35,7 @@ def _bead(request: HttpRequest, key: str) -> Bead:
 
 
 def _show(request: HttpRequest, bead: Bead, tab: str, context: dict[str, Any]) -> HttpResponse:
+    at_work = queries_bead.at_work_of(bead)
     return show(
         request,
         f"dashboard/{tab}.html",
@@ -45,7 +46,8 @@ def _show(request: HttpRequest, bead: Bead, tab: str, context: dict[str, Any]) -
             "standing": queries_bead.standing_of(bead),
             "may_write": may_in(request, "beads:write", bead.project),
             "takers": queries_bead.takers_of(bead),
-            "taken": queries_bead.taken_of(bead, str(request.user)),
+            "at_work": at_work,
+            "taken": queries_bead.taken_of(bead, str(request.user), at_work),
             **context,
         },
     )

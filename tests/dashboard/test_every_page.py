@@ -166,13 +166,25 @@ def test_closing_or_stopping_work_stops_its_run(reader: Client, world: World) ->
     assert Bead.objects.get(pk=second.pk).close_reason == "Not wanted."
 
 
+def offered(reader: Client, bead: Bead) -> list[str]:
+    """Of pausing and going on, what the page of the bead offers."""
+    page = reader.get(reverse("bead", args=[bead.key])).content.decode()
+    return [word for word in ("Pause", "Resume") if f">{word}</button>" in page]
+
+
 def test_work_is_paused_goes_on_and_is_given_out_again(reader: Client, world: World) -> None:
     bead = world.beads[0]
     assert "open already" in send(reader, "bead-again", bead.key)
+    assert offered(reader, bead) == []
     work_on(world, bead)
+    assert offered(reader, bead) == ["Pause"]
     assert "pauses" in send(reader, "bead-pause", bead.key)
     assert Run.objects.get(bead_id=bead.pk).status == Run.Status.PAUSED
+    assert offered(reader, bead) == ["Resume"]
     assert "goes on" in send(reader, "bead-resume", bead.key)
+    Run.objects.filter(bead_id=bead.pk).update(status=Run.Status.RUNNING, pause_requested=True)
+    assert offered(reader, bead) == ["Resume"]
+    Run.objects.filter(bead_id=bead.pk).update(status=Run.Status.READY, pause_requested=False)
     assert "will be given out again" in send(reader, "bead-again", bead.key)
     Run.objects.filter(bead_id=bead.pk).update(status=Run.Status.FAILED)
     Bead.objects.filter(pk=bead.pk).update(status=Bead.Status.BLOCKED)

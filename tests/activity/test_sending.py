@@ -79,6 +79,10 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.came: list[tuple[str, str]] = []
         self.worker: subprocess.Popen[bytes] | None = None
 
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.server_address[1]}"
+
     def told(self, who: str) -> list[str]:
         """The subjects of what came for somebody."""
         return [text.partition("Subject: ")[2].partition("\r\n")[0] for to, text in self.came if to == who]
@@ -90,7 +94,7 @@ def mail_server(settings: Any) -> Iterator[MailServer]:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address[:2]
-        settings.LOOM_EMAIL_URL = f"smtp://127.0.0.1:{server.server_address[1]}"
+        settings.LOOM_EMAIL_URL = server.url
         yield server
         server.shutdown()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
 
+from tests.activity.test_sending import MailServer
 from tests.browser.server import CHROMIUM, Server, browsing, serving
 
 # What Chromium says of itself when the server is away, as one test wants it to be.
@@ -34,8 +36,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("loom")) as server:
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as mail_server:
+        threading.Thread(target=mail_server.serve_forever, args=(0.02,), daemon=True).start()
+        yield mail_server
+        mail_server.shutdown()
+
+
+@pytest.fixture(scope="package")
+def server(
+    browser: Browser, mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("loom"), mail=mail_server.url) as server:
         yield server
 
 

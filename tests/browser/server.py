@@ -78,11 +78,13 @@ def route_of(address: str) -> str:
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[Server]:
+def serving(data: Path, *, mail: str = "") -> Iterator[Server]:
+    """`mail` is the mail server that e-mail goes to."""
     environment = {
         **{name: value for name, value in os.environ.items() if name not in SERVICES},
         "LOOM_DATA_DIR": str(data),
         "DJANGO_SETTINGS_MODULE": "loom_site.settings",
+        "LOOM_EMAIL_URL": mail,
     }
     keeper = BrokerKeeper(data)
     keeper.ensure()

@@ -64,6 +64,21 @@ def test_an_operator_cancels_a_run_after_being_asked(enter: Enter) -> None:
     expect(page.locator(".messagelist")).to_contain_text("1 asked to stop at the next step.")
 
 
+def test_on_a_telephone_all_of_an_action_for_many_can_be_read_and_reached(enter: Enter) -> None:
+    page = enter("root", "/admin/beads/bead/", width=390)
+    page.locator("#action-toggle").check()
+    controls = page.locator(".actions").first.locator("select, input[type=text], button")
+    expect(controls).to_have_count(3)
+    for control in controls.all():
+        box = control.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= 390 - 16, control
+        assert box["height"] >= 32, control
+    words = page.locator(".actions select").first.bounding_box()
+    assert words is not None
+    assert words["width"] > 200
+
+
 def test_queues_and_workers_are_read_anew_while_looked_at(enter: Enter) -> None:
     page = enter("root", "/admin/engine/run/machinery/")
     expect(page.locator("#machinery")).to_contain_text("Embedded, version")

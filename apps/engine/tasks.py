@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.worker import strategy
 from django.conf import settings
 
 from apps.engine import doorbell, leases, runner
 from apps.engine.crew import Crew
 from apps.engine.lookout import Lookout
 
+log = logging.getLogger(__name__)
 _crew: Crew | None = None
 _lookout: Lookout | None = None
+
+
+def hear(task: Any, app: Any, consumer: Any, **more: Any) -> Callable[..., Any]:
+    """Celery's strategy for `engine.advance`: the crew is told by the thread that heard the message.
+
+    The ordinary one makes a request, has a thread of the pool take it, and traces it: a millisecond for which
+    a run waits. Whatever is no plain list of runs goes that way.
+    """
+    ordinary = strategy.default(task, app, consumer, **more)
+
+    def handle(message: Any, body: Any, ack: Any, *others: Any, **options: Any) -> Any:
+        run_ids = _plain(message) if _crew is not None and _crew.is_here() else []
+        if not run_ids or _crew is None:
+            return ordinary(message, body, ack, *others, **options)
+        _crew.take(run_ids)
+        return ack(log, consumer.connection_errors)
+
+    return handle
+
+
+def _plain(message: Any) -> list[int]:
+    """The runs of a message as the doorbell sends it, else none."""
+    match message.payload:
+        case [[*run_ids], kwargs, _] if not kwargs and not message.headers.get("eta"):
+            return run_ids if all(isinstance(one, int) for one in run_ids) else []
+    return []
 
 
 @shared_task(name="engine.advance")
@@ -23,6 +53,9 @@ def advance(*run_ids: int) -> None:
         return
     for run_id in run_ids:
         runner.advance(run_id)
+
+
+advance.Strategy = f"{__name__}:hear"
 
 
 @shared_task(name="engine.sweep")

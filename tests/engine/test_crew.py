@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
+from celery.worker import strategy
 from django.conf import settings
 
 from apps.core.broker import broker_url
@@ -187,6 +189,34 @@ def test_without_a_crew_a_message_is_worked_on_where_it_came() -> None:
     tasks.advance(*[run.pk for run in runs])
 
     assert all_done(runs)
+
+
+def test_the_crew_is_told_by_who_hears_a_message(
+    crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary: list[Any] = []
+    acked: list[Any] = []
+    monkeypatch.setattr(strategy, "default", lambda *_: lambda message, *_: ordinary.append(message))
+    handle = tasks.hear(tasks.advance, None, SimpleNamespace(connection_errors=(OSError,)))
+    runs = visits(2)
+    ids = [run.pk for run in runs]
+    stage.leave.set()
+
+    def hear(payload: Any, eta: str | None = None) -> None:
+        message = SimpleNamespace(payload=payload, headers={"eta": eta})
+        handle(message, None, lambda *said: acked.append(said[1]), lambda *_: None, [])
+
+    hear([ids, {}, {}])
+    assert len(ordinary) == 1, "there is no crew"
+    monkeypatch.setattr(tasks, "_crew", crew(2))
+    odds: list[Any] = [[["x"], {}, {}], [ids, {"a": 1}, {}], [[], {}, {}], {"args": ids}]
+    for odd in odds:
+        hear(odd)
+    hear([ids, {}, {}], eta="2030-01-01T00:00:00")
+    assert (len(ordinary), acked) == (6, [])
+    hear([ids, {}, {}])
+    until(lambda: all_done(runs))
+    assert (len(ordinary), acked) == (6, [(OSError,)])
 
 
 def test_a_lane_is_free_while_its_thread_is_outside() -> None:

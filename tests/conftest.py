@@ -77,7 +77,10 @@ def slow_parts(items: list[pytest.Item]) -> list[list[pytest.Item]]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deal the slow tests out to the processes, which begin with them: none ends long after the others.
+    """Deal the slow tests out to half of the processes, which begin with them.
+
+    They mostly wait, for processes that they started: meanwhile the other half keeps the processors at work,
+    and none ends long after the others.
 
     LOOM_TEST_AGAIN says that all tests ran on another database just before: those to which it makes no
     difference are left out. On a CI machine one that uses the wall clock has a second try, which the summary
@@ -93,13 +96,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     count = config.workerinput["workercount"]
+    half = (count + 1) // 2
     slow = slow_parts(items)
     quick = [item for item in items if not item.get_closest_marker("slow")]
     left = len(items)
     items.clear()
     for number in range(count):
         share = left // (count - number)  # as --dist worksteal cuts them
-        own = [item for part in slow[number::count] for item in part]
+        own = [item for part in slow[number::half] for item in part] if number < half else []
         rest = max(0, share - len(own))
         items += own + quick[:rest]
         del quick[:rest]

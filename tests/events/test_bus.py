@@ -253,3 +253,18 @@ def test_what_was_done_in_a_block_is_done_though_its_events_are_delivered_later(
         with bus.delivering_late():
             emit()
     assert Event.objects.undelivered().count() == 1
+
+
+def test_what_the_sweep_delivered_while_it_was_kept_back_is_not_delivered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[int] = []
+    bus.on("test.kind")(lambda event: heard.append(event.pk))
+    monkeypatch.setattr(bus, "SWEEP_AFTER", timedelta(0))
+
+    with bus.delivering_late():
+        swept = emit()
+        assert bus.sweep() == 1
+        late = emit()
+
+    assert heard == [swept.pk, late.pk]

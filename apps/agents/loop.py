@@ -22,7 +22,7 @@ from apps.agents.acting import Acting, only_looks
 from apps.agents.asking import command_await, later
 from apps.agents.compaction import COMPACT_RETRY, compact, compaction_after_refusal, compaction_due
 from apps.agents.letters import letters_take
-from apps.agents.live import live_for
+from apps.agents.live import Live, live_for
 from apps.agents.models import Session, Turn
 from apps.agents.orchestration import results_await
 from apps.agents.pins import PLATFORM
@@ -171,10 +171,6 @@ def _handing_over(seat: Seat) -> dict[str, Any]:
     return {"stop": "handed_over", "detail": f"{seat.session.agent.name} was stopped and hands over."}
 
 
-def _refuse() -> None:
-    raise _HandsOver
-
-
 def _unfinished(seat: Seat) -> dict[str, Any] | None:
     """A reply that could not be acted on before a person helped is acted on now, not asked for again."""
     last = seat.session.turns.order_by("-number").first() if seat.untold else None
@@ -205,14 +201,7 @@ def _ask(handle: Handle, seat: Seat, variant: int) -> dict[str, Any]:
     request = model_request(seat, key=f"{handle.key}#{handle.attempt}.{variant}")
     crashpoint("before_model_call")
     live = live_for(seat.session, turn=seat.session.turn_count + 1)
-
-    def begin(_: object) -> None:
-        if seat.read_early and seat.session.kind in HANDED_OVER:
-            if_hands_over(seat.session.agent_id, then=_refuse)  # on its way with what is written here
-        handle.begin()
-        if live is not None:
-            live.again()
-
+    begin = partial(_begin, handle, seat, live)
     _complete_within_budget(request, in_reserve=begin, on_reply=look, in_settle=settle, on_delta=live)
     crashpoint("after_settle")
     turn, _, work = replied[0]
@@ -223,6 +212,19 @@ def _ask(handle: Handle, seat: Seat, variant: int) -> dict[str, Any]:
         return {"turn": turn.number}
     work.note(handed_over=told[0]())
     return {"turn": turn.number, "acted": True}
+
+
+def _begin(handle: Handle, seat: Seat, live: Live | None, _: object) -> None:
+    """What is done with the reservation of a call; it is refused where the agent is to hand over instead."""
+    if seat.read_early and seat.session.kind in HANDED_OVER:
+        if_hands_over(seat.session.agent_id, then=_refuse)  # on its way with what is written next
+    handle.begin()
+    if live is not None:
+        live.again()
+
+
+def _refuse() -> None:
+    raise _HandsOver
 
 
 def _looked(seat: Seat, turn: Turn) -> Acting | None:

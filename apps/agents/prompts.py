@@ -50,6 +50,12 @@ The actions:
 """
 
 
+REVIEW = """\
+Review the change below as a careful colleague. Judge each acceptance criterion by what the code does, not by \
+what the author says. You may read files and run the tests. Reject what is wrong, untested, unsafe or beside \
+the task; do not reject for taste. Answer with submit_review: verdict, comments that say what to change and \
+where, and for each criterion whether it is met."""
+
 LANGUAGE = """
 You may direct the platform with instructions, in the text of a reply, each tag and parameter on a line of \
 its own:
@@ -211,13 +217,7 @@ def review_task(
 Round: {round_number}
 Bead: {bead.key}
 
-Review the change below as a careful colleague. Judge each acceptance criterion by what the code does, \
-not by what \
-the author says. You may read files and run the tests. Reject what is wrong, untested, unsafe or beside \
-the task; \
-do not reject for taste. Answer with submit_review: verdict, comments that say what to change and where, \
-and for \
-each criterion whether it is met.
+{REVIEW}
 
 {_part(instructions)}## What was asked
 {bead.description.strip()}

@@ -79,30 +79,17 @@ def bead_create(
 ) -> Bead:
     """A new bead; with an `origin` that was used before, the bead made then."""
     _check(title=title, type=type, priority=priority)
-    if status not in {Bead.Status.OPEN, Bead.Status.DEFERRED}:
-        raise BadInput("A new bead is open or deferred.")
     requirements = list(requirements)
-    if any(row.project_id != project.pk for row in (*requirements, *([parent] if parent else ()))):
-        raise BadInput("The parent and the requirements of a bead belong to its own project.")
+    _check_new(status, project, (*requirements, *([parent] if parent else ())))
     number = Project.objects.locked(project.pk).bead_counter + 1
     if origin and (known := Bead.objects.filter(project=project, origin=origin).first()):
         return known
     Project.objects.filter(pk=project.pk).update(bead_counter=number)
     bead = Bead.objects.create(
-        project=project,
-        key=f"{project.bead_prefix}-{number}",
-        title=title.strip()[:TITLE_CHARS],
-        type=type,
-        description=description,
-        acceptance=list(acceptance),
-        priority=priority,
-        role=role,
-        parent=parent,
-        labels=list(labels),
-        status=status,
-        origin=origin,
-        **fields,
-    )
+        project=project, key=f"{project.bead_prefix}-{number}", title=title.strip()[:TITLE_CHARS], type=type,
+        description=description, acceptance=list(acceptance), priority=priority, role=role, parent=parent,
+        labels=list(labels), status=status, origin=origin, **fields,
+    )  # fmt: skip
     bead.requirements.set(requirements)
     bead_tell(bead, "bead.created", actor=actor, type=bead.type, priority=bead.priority, assigned_to="")
     for blocker in blocked_by:
@@ -122,6 +109,14 @@ def _check(*, title: str, type: str, priority: int) -> None:  # noqa: A002 - the
         )
     if not 0 <= priority <= 4:
         raise BadInput("A priority goes from 0 (critical) to 4 (backlog).")
+
+
+def _check_new(status: str, project: Project, others: Iterable[Bead | Requirement]) -> None:
+    """`others` are what it belongs to and serves."""
+    if status not in {Bead.Status.OPEN, Bead.Status.DEFERRED}:
+        raise BadInput("A new bead is open or deferred.")
+    if any(other.project_id != project.pk for other in others):
+        raise BadInput("The parent and the requirements of a bead belong to its own project.")
 
 
 @transaction.atomic

@@ -60,8 +60,7 @@ def decision_request(
     """
     masked = masker(scope_of(project.pk))
     question, context = masked.text(question), masked.text(context)
-    options = masked.value([*options])
-    choices, required = list(options), [voter.strip() for voter in voters]
+    choices, required = masked.value([*options]), [voter.strip() for voter in voters]
     keys = _checked_keys(question, choices)
     _check(priority=priority, deadline=deadline, threshold=threshold, voters=required, keys=keys)
     default = _picked(keys, default_choice) if default_choice.strip() else ""
@@ -70,26 +69,13 @@ def decision_request(
         if known := Decision.objects.filter(project=project, origin=origin).first():
             return known
     decision = Decision.objects.create(
-        project=project,
-        bead=bead,
-        kind=kind,
-        priority=priority,
-        question=question.strip()[:TEXT_CHARS],
-        options=choices,
-        recommendation=recommendation[:KEY_CHARS],
-        context=context,
-        requester=requester[:NAME_CHARS],
-        asked_of=asked_of,
+        project=project, bead=bead, run_id=run_id, origin=origin, kind=kind, priority=priority,
+        question=question.strip()[:TEXT_CHARS], context=context, options=choices,
+        recommendation=recommendation[:KEY_CHARS], requester=requester[:NAME_CHARS], asked_of=asked_of,
         needs_person=needs_person or (priority == 0 and kind != Decision.Kind.INFORMATION),
-        run_id=run_id,
-        origin=origin,
-        deadline=timezone.now() + deadline,
-        answer_within=abs(deadline) or DEADLINE,
-        default_choice=default,
-        lapses=lapses,
-        voters=required,
-        threshold=threshold,
-    )
+        deadline=timezone.now() + deadline, answer_within=abs(deadline) or DEADLINE,
+        default_choice=default, lapses=lapses, voters=required, threshold=threshold,
+    )  # fmt: skip
     told = {"requester_id": requester, "options": keys, "needs_person": decision.needs_person}
     tell(decision, "decision.created", actor=requester, priority=priority, **told, **(details or {}))
     clock_start(decision=decision)

@@ -48,17 +48,7 @@ def project_take_over(
 
     Empty: the branch is the remote's own. A credential is for remotes that work goes back to.
     """
-    address = remote_checked(address)
-    if not address:
-        raise BadInput("Give the address of the repository.", details={"field": "address"})
-    if way not in WAYS:
-        raise BadInput(f"way is one of: {', '.join(WAYS)}.", details={"field": "way"})
-    if way == KEEP and credential:
-        raise BadInput(
-            "A credential is kept only for a repository that work goes back to.",
-            hint=f"Choose {' or '.join(MergePolicy.Strategy.values)}.",
-            details={"field": "credential"},
-        )
+    address = _checked(address, way, credential)
     project = project_create(
         organization=organization,
         name=name.strip() or name_of(address),
@@ -79,6 +69,22 @@ def project_take_over(
         project_id=project.pk,
     )
     return project, run
+
+
+def _checked(address: str, way: str, credential: str) -> str:
+    """The address, if there can be work on it in this way."""
+    checked = remote_checked(address)
+    if not checked:
+        raise BadInput("Give the address of the repository.", details={"field": "address"})
+    if way not in WAYS:
+        raise BadInput(f"way is one of: {', '.join(WAYS)}.", details={"field": "way"})
+    if way == KEEP and credential:
+        raise BadInput(
+            "A credential is kept only for a repository that work goes back to.",
+            hint=f"Choose {' or '.join(MergePolicy.Strategy.values)}.",
+            details={"field": "credential"},
+        )
+    return checked
 
 
 def name_of(address: str) -> str:

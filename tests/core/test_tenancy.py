@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from django.db.models import Model
 
 from apps.accounts.models import User
@@ -30,14 +33,28 @@ def rows(model: type[Model], user: Any) -> set[Any]:
     return set(found)
 
 
-@pytest.fixture
-def ours() -> World:
-    return world_build("ours")
+@pytest.fixture(scope="module")
+def worlds(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, World]]:
+    """The same for all models; what a test changes in the database is undone after it."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield {name: world_build(name) for name in ("ours", "theirs", "empty")}
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
-def theirs() -> World:
-    return world_build("theirs")
+def ours(worlds: dict[str, World]) -> World:
+    return deepcopy(worlds["ours"])  # what a user object remembers is for one test only
+
+
+@pytest.fixture
+def theirs(worlds: dict[str, World]) -> World:
+    return deepcopy(worlds["theirs"])
+
+
+@pytest.fixture
+def empty(worlds: dict[str, World]) -> None:
+    """An organization nobody belongs to: what a join that finds nobody would show to visitors."""
+    worlds["empty"].organization.memberships.all().delete()
 
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model._meta.label)
@@ -52,8 +69,8 @@ def test_each_sees_their_own(model: type[Model], ours: World, theirs: World) -> 
 
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model._meta.label)
+@pytest.mark.usefixtures("empty")
 def test_strangers_visitors_and_closed_accounts_see_nothing(model: type[Model], ours: World) -> None:
-    world_build_without_members()
     stranger = User.objects.create_user("stranger")
     assert rows(model, stranger) <= everybodys(model)
     assert rows(model, AnonymousUser()) == set()
@@ -68,11 +85,6 @@ def everybodys(model: type[Model]) -> set[Any]:
         if model is Persona
         else set()
     )
-
-
-def world_build_without_members() -> None:
-    """An organization nobody belongs to: what a join that finds nobody would show to visitors."""
-    world_build("empty").organization.memberships.all().delete()
 
 
 def test_the_models_that_hold_tenants_rows_are_among_them() -> None:

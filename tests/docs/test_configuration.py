@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -33,7 +34,8 @@ def sources() -> Iterator[ast.AST]:
                 yield ast.parse(path.read_text(encoding="utf-8"))
 
 
-def variables_read() -> set[str]:
+@cache
+def variables_read() -> frozenset[str]:
     """Names given to os.environ, to our readers, or to functions that get an environment first."""
     found: set[str] = set()
     for tree in sources():
@@ -46,7 +48,7 @@ def variables_read() -> set[str]:
                 isinstance(node, ast.Constant) and isinstance(node.value, str) and OURS.fullmatch(node.value)
             ):
                 found.add(node.value)
-    return {name for name in found if NAME.fullmatch(name)} - INTERNAL
+    return frozenset(name for name in found if NAME.fullmatch(name)) - INTERNAL
 
 
 def names_in_call(call: ast.Call) -> set[str]:

@@ -74,7 +74,7 @@ def agent_acquire(*, project: Project, role: str, bead: Bead | None = None) -> A
     return agents_acquire(project=project, posts=[Post(role, bead)])[0]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def agents_acquire(
     *, project: Project, posts: Sequence[Post], personas: Mapping[str, Persona] | None = None
 ) -> list[Agent]:
@@ -241,7 +241,7 @@ class Opening:
         return takes_tools(payer)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Session]:
     """Open sessions; one whose origin was used before is the session opened then."""
     origins = [opening.origin for opening in openings]

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.models import Session, Turn
-from apps.core.sql import execute, insert
+from apps.core.sql import execute, insert_soon
 from apps.core.together import NONE, send
 
 _COUNT_TURN = """
@@ -38,7 +38,7 @@ _SESSIONS_OF_BEADS = "SELECT bead_id, COUNT(*) FROM agents_session WHERE bead_id
 
 def open_turn(session: Session, turn: Turn, doing: str) -> None:
     """Insert a reply, count it in its session, and show what its agent does now."""
-    insert(turn)
+    insert_soon([turn])
     spent = (turn.prompt_tokens, turn.completion_tokens, turn.cost_microusd)
     execute(_COUNT_TURN, [turn.number, *spent, turn.created_at, session.pk])
     execute(_SHOW_ACTION, [doing[:200], turn.created_at, session.agent_id])

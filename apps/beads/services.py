@@ -225,7 +225,7 @@ def _assigned(bead: Bead, agent: str) -> tuple[Fact, Fact]:
     )
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def beads_claim(*, claims: Sequence[tuple[Bead, str]]) -> None:
     """Give open beads to the agents beside them, all or none; Conflict if one is not open any more."""
     if not claims:

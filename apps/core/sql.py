@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,6 +21,7 @@ from apps.core.together import Sent, driver_cursor, flush, send, takes_part
 MAX_VALUES = 20_000  # of one statement; SQLite takes 32,766, PostgreSQL 65,535
 
 Adapt = Callable[[Any], Any]
+Row = TypeVar("Row", bound=models.Model)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class _Insertion:
     fields: tuple[models.Field[Any, Any], ...]
     head: str
     group: str  # the placeholders of one row
-    tail: str
+    key: str  # the column of the primary key
 
 
 @contextmanager
@@ -48,27 +49,60 @@ def direct() -> Iterator[Any]:
         yield cursor
 
 
-def insert(row: models.Model) -> None:
-    """Insert a new row and set its primary key."""
-    insert_all([row])
-
-
 def insert_new(row: models.Model) -> Sent:
     """Insert a row, unless its unique values are taken: then it gets no primary key."""
-    return _insert(_insertion(type(row)), [row], unless="ON CONFLICT DO NOTHING")
+    note = partial(_note_keys, [row])
+    return _insert(_insertion(type(row)), [row], unless="ON CONFLICT DO NOTHING", note=note)
+
+
+def insert_those_new(rows: Sequence[Row], *, by: str) -> list[Row]:
+    """Insert rows of one model but for those whose unique `by` is taken, and set their primary keys.
+
+    Those that are new. One that somebody else inserts just then is waited for.
+    """
+    if not rows:
+        return []
+    how, field = _insertion(type(rows[0])), next(one for one in rows[0]._meta.fields if one.name == by)
+    keys: dict[Any, Any] = {}
+    for some in _portions(how, rows):
+        sent = _insert(how, some, unless="ON CONFLICT DO NOTHING", returning=f'"{field.column}", {how.key}')
+        keys |= dict(sent.rows)
+    new = [row for row in rows if getattr(row, field.attname) in keys]
+    for row in new:
+        _note_key(row, keys[getattr(row, field.attname)])
+    return new
 
 
 def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model and set their primary keys."""
+    insert_soon(rows)
+    flush()
+
+
+def insert_soon(rows: Sequence[models.Model]) -> None:
+    """The same; in a block of `together` rows and keys may come only at its end."""
     if not rows:
         return
     how = _insertion(type(rows[0]))
+    for some in _portions(how, rows):
+        _insert(how, some, note=partial(_note_keys, some))
+
+
+def _portions(how: _Insertion, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows as many as one statement takes."""
     at_once = max(1, MAX_VALUES // len(how.fields))
     for start in range(0, len(rows), at_once):
-        _insert(how, rows[start : start + at_once])
+        yield rows[start : start + at_once]
 
 
-def _insert(how: _Insertion, rows: Sequence[models.Model], *, unless: str = "") -> Sent:
+def _insert(
+    how: _Insertion,
+    rows: Sequence[models.Model],
+    *,
+    unless: str = "",
+    returning: str = "",
+    note: Callable[[Sent], None] | None = None,
+) -> Sent:
     connection = connections[DEFAULT_DB_ALIAS]
     columns = [_adapter(field, connection) for field in how.fields]
     values = [
@@ -77,14 +111,18 @@ def _insert(how: _Insertion, rows: Sequence[models.Model], *, unless: str = "") 
         for field, adapt in zip(how.fields, columns, strict=True)
         for value in (field.pre_save(row, True),)
     ]
-    statement = f"{how.head}{', '.join([how.group] * len(rows))} {unless}{how.tail}"
-    return send(statement, values, note=partial(_note_keys, rows))
+    groups = ", ".join([how.group] * len(rows))
+    return send(f"{how.head}{groups} {unless} RETURNING {returning or how.key}", values, note=note)
 
 
 def _note_keys(rows: Sequence[models.Model], inserted: Sent) -> None:
     for row, (key,) in zip(rows if inserted.rows else (), inserted.rows, strict=True):
-        row.pk = key
-        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+        _note_key(row, key)
+
+
+def _note_key(row: models.Model, key: Any) -> None:
+    row.pk = key
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 @cache
@@ -96,7 +134,7 @@ def _insertion(model: type[models.Model]) -> _Insertion:
         fields=fields,
         head=f'INSERT INTO "{own.db_table}" ({columns}) VALUES ',  # noqa: S608 - names of the model
         group=f"({', '.join(['%s'] * len(fields))})",
-        tail=f' RETURNING "{own.pk.column}"',
+        key=f'"{own.pk.column}"',
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from apps.core.commit import after_commit
 from apps.core.crash import crashpoint
 from apps.core.errors import BadInput, Conflict, NotFound
-from apps.core.prepared import Prepared
-from apps.core.sql import insert_all, insert_new
+from apps.core.sql import insert_new, insert_those_new
 from apps.core.storable import storable, storable_text
 from apps.core.together import Sent, at_once
 from apps.engine import doorbell
@@ -25,12 +23,6 @@ from apps.engine.telling import tell
 KEY_CHARS = 160
 SIGNAL_CHARS = 120
 RESERVED = (CHILD, "timer:")  # begin the names of signals that only the engine sends
-START_TRIES = 5
-_KEYS: Prepared[str] = Prepared(
-    lambda keys: Run.objects.filter(key__in=keys).order_by().values_list("key", flat=True)
-)
-
-log = logging.getLogger(__name__)
 _objections: list[Callable[[Run], None]] = []
 
 
@@ -95,20 +87,14 @@ def runs_start(
     return _start_many(runs)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def _start_many(wanted: Sequence[Run]) -> list[Run]:
-    for _ in range(START_TRIES):
-        known = set(_KEYS(tuple(run.key for run in wanted)))
-        runs = [run for run in wanted if run.key not in known]
-        try:
-            with transaction.atomic():
-                insert_all(runs)
-        except (IntegrityError, OperationalError) as error:  # somebody starts some of them at this moment
-            log.info("runs of %s are looked up again: %s", wanted[0].flow, error)
-            continue
-        after_commit(doorbell.ring_all, [run.pk for run in runs], first=True)
-        return runs
-    raise Conflict("Others start the same runs over and over; nothing was started.")
+    # Always in the same order: who starts some of them at this moment waits for us, or we for them.
+    runs = insert_those_new(sorted(wanted, key=lambda run: run.key), by="key")
+    new = {run.pk for run in runs}
+    started = [run for run in wanted if run.pk in new]
+    after_commit(doorbell.ring_all, [run.pk for run in started], first=True)
+    return started
 
 
 def _runs(

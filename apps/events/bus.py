@@ -24,7 +24,7 @@ from apps.core.crash import crashpoint
 from apps.core.masking import masker, scope_of
 from apps.core.origin import origin_current
 from apps.core.pubsub import publish
-from apps.core.sql import insert_all
+from apps.core.sql import insert_soon
 from apps.core.storable import storable, storable_text
 from apps.events.models import SUBJECT_CHARS, Event
 
@@ -102,7 +102,7 @@ def emit_all(facts: Iterable[Fact]) -> list[Event]:
     if not connection.in_atomic_block:
         raise RuntimeError("An event emitted outside a transaction could outlive a failed change.")
     events = [_event(fact) for fact in facts]
-    insert_all(events)
+    insert_soon(events)
     after_commit(publish, CHANNEL)
     if handled := [event for event in events if event.delivered_at is None]:
         after_commit(_deliver, handled, first=any(event.kind in _urgent for event in handled))

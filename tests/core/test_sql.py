@@ -27,7 +27,7 @@ def event(kind: str = "test", **fields: object) -> Event:
 
 def test_an_inserted_row_reads_like_a_saved_one() -> None:
     ours, theirs = event(actor="x", organization_id=7), event(actor="x", organization_id=7)
-    sql.insert(ours)
+    sql.insert_all([ours])
     theirs.save()
 
     kept = [columns(Event.objects.get(pk=row.pk)) for row in (ours, theirs)]
@@ -62,7 +62,7 @@ def test_nothing_is_inserted_for_no_rows() -> None:
 
 def test_an_inserted_row_can_be_saved_and_has_its_times() -> None:
     run = Run(key="k", flow="f", input={"x": 1})
-    sql.insert(run)
+    sql.insert_all([run])
     run.error = "changed"
     run.save()
 
@@ -78,7 +78,7 @@ def test_constraints_hold() -> None:
     Step.objects.create(run=run, seq=1, name="s", status="done", started_at=MOMENT)
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        sql.insert(Step(run=run, seq=1, name="s", status="done", started_at=MOMENT))
+        sql.insert_all([Step(run=run, seq=1, name="s", status="done", started_at=MOMENT)])
 
     assert Step.objects.count() == 1
 
@@ -100,7 +100,7 @@ def test_statements_say_how_many_rows_they_touched() -> None:
 
 def test_moments_are_written_as_the_orm_reads_them() -> None:
     row = event()
-    sql.insert(row)
+    sql.insert_all([row])
 
     sql.execute("UPDATE events_event SET delivered_at = %s WHERE id = %s", [MOMENT, row.pk])
 

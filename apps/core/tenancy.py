@@ -40,6 +40,7 @@ class Access:
 
 
 EVERYTHING = Access()
+SERVICE = "service"  # the role that allows nothing by itself
 REMEMBERED = 200  # ids that a statement names one by one; of more it asks the database itself
 
 
@@ -69,7 +70,14 @@ def visible_to(user: Any, rows: Rows, path: str) -> Rows:
     circle: Circle | None = getattr(user, "circle", None)
     if circle is not None:
         return rows.filter(belonging(rows.model, path, circle.organizations, circle.projects))
-    return rows.filter(belonging(rows.model, path, user.memberships.values("organization_id"), shares(user)))
+    return rows.filter(belonging(rows.model, path, organizations_of(user), shares(user)))
+
+
+def organizations_of(user: Any) -> QuerySet[Any]:
+    """Ids of the organizations that somebody belongs to; a service account does only by its key."""
+    rows = user.memberships.all()
+    found: QuerySet[Any] = rows if access_of(user).is_key else rows.exclude(role=SERVICE)
+    return found.values("organization_id")
 
 
 def circle_read(user: Any) -> None:
@@ -79,15 +87,17 @@ def circle_read(user: Any) -> None:
     """
     if not user.is_active or user.is_superuser:
         return
-    organizations, projects = (rows.fetch(user.pk) for rows in _circle_of(user.__class__))
+    statements = _circle_of(user.__class__, access_of(user).is_key)
+    organizations, projects = (rows.fetch(user.pk) for rows in statements)
     if max(len(organizations), len(projects)) <= REMEMBERED:
         user.circle = Circle(tuple(pk for (pk,) in organizations), tuple(pk for (pk,) in projects))
 
 
 @cache
-def _circle_of(model: type[Any]) -> list[Statement]:
+def _circle_of(model: type[Any], is_key: bool) -> list[Statement]:
     anybody = model(pk=PLACE)
-    wanted = anybody.memberships.values_list("organization_id"), shares(anybody)
+    anybody.access = Access(scopes=frozenset() if is_key else None)
+    wanted = organizations_of(anybody).values_list("organization_id"), shares(anybody)
     return [one for rows in wanted if (one := Statement.of(rows)) is not None]
 
 

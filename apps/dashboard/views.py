@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from apps.core.tenancy import organizations_of
 from apps.dashboard import queries, queries_events, queries_find, queries_home
 from apps.dashboard.pages import back, may, page, show
 from apps.dashboard.queries_questions import questions_of
@@ -60,7 +61,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def _is_member(request: HttpRequest) -> bool:
     user = request.user
-    return user.is_authenticated and (user.is_superuser or user.memberships.exists())
+    return user.is_authenticated and (user.is_superuser or organizations_of(user).exists())
 
 
 @page

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Organization
 from apps.core.models import Timestamped
-from apps.core.tenancy import visible_to
+from apps.core.tenancy import organizations_of, visible_to
 from apps.providers.keys import seal, unseal
 from apps.providers.pricing import Price
 
@@ -20,7 +20,7 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
         """Those of the user's organizations and the shared ones."""
         if user.is_superuser or not user.is_active:
             return visible_to(user, self, "organization_id")
-        if not user.memberships.exists():
+        if not organizations_of(user).exists():
             return self.none()
         return visible_to(user, self, "organization_id") | self.filter(organization=None)
 

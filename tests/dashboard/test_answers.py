@@ -5,10 +5,13 @@ from __future__ import annotations
 from django.test import Client
 
 from apps.accounts.models import Role, User
-from apps.accounts.services import membership_set
+from apps.accounts.services import membership_set, organization_ensure
+from apps.core.tenancy import Access, circle_read
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide, decision_request
 from apps.engine.models import Signal
+from apps.projects.models import Project
+from apps.providers.models import Provider
 from tests.dashboard.test_home import read, words
 from tests.world import World, run_add
 
@@ -72,6 +75,24 @@ def test_an_answer_that_was_not_offered_is_asked_again_and_keeps_the_reason(
     assert "Select a valid choice" in html
     assert "Long thought." in html
     assert state(world.decisions[0]) == ("open", "")
+
+
+def test_a_service_account_that_signs_in_sees_nothing(client: Client, world: World) -> None:
+    robot = User.objects.create_user(username="robot")
+    membership_set(user=robot, organization=world.organization, role=Role.SERVICE)
+    client.force_login(robot)
+    name = world.project.name
+    for address in ("/", "/projects/", "/decisions/", "/cost/"):
+        assert name not in client.get(address, follow=True).content.decode()
+    assert client.get(f"/projects/{world.project.pk}/board/").status_code == 404
+    assert not Provider.objects.for_user(robot).exists()
+    membership_set(user=robot, organization=organization_ensure(name="Elsewhere"), role=Role.VIEWER)
+    assert name not in client.get("/projects/").content.decode()
+    circle_read(robot)
+    assert not Project.objects.for_user(robot).exists()
+    robot = User.objects.get(pk=robot.pk)
+    robot.access = Access(organization_id=world.organization.pk, scopes=frozenset({"*:read"}))
+    assert list(Project.objects.for_user(robot)) == [world.project]
 
 
 def test_who_comes_late_is_told(reader: Client, world: World) -> None:

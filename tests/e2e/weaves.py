@@ -45,6 +45,7 @@ class Installation:
 
     data: Path
     env: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def connect(self, url: str, model: str = "script", **more: str) -> None:
         """Use an OpenAI-compatible server."""
@@ -52,7 +53,7 @@ class Installation:
         self.env |= {"LOOM_PROVIDER_URL": url, "LOOM_MODEL": model, "LOOM_API_KEY": "key", **prices, **more}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env=self.env,
@@ -62,6 +63,8 @@ class Installation:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def weave(self, *arguments: str, seconds: float = SECONDS) -> Done:
         return finish(self.start("weave", "--json", *arguments), seconds)
@@ -136,7 +139,13 @@ def installation(data: Path) -> Iterator[Installation]:
             server, _, number = env["REDIS_URL"].rpartition("/")
             env["REDIS_URL"] = f"{server}/{int(number or 0) + 1}"
             redis.Redis.from_url(env["REDIS_URL"]).flushdb()
-        yield Installation(data, env)
+        loom = Installation(data, env)
+        try:
+            yield loom
+        finally:  # what a test that failed did not wait for
+            for process in loom.started:
+                if process.poll() is None:
+                    kill_everything(process)
 
 
 def suite_passes(repository: Path) -> bool:

@@ -35,6 +35,7 @@ from apps.core.admin import (
 )
 from apps.core.asking_admin import asks
 from apps.core.errors import Conflict, Forbidden
+from apps.core.tenancy import organizations_of
 
 if TYPE_CHECKING:
     AccountAdmin = DjangoUserAdmin[User]
@@ -84,9 +85,8 @@ class UserAdmin(TenantMixin, AccountAdmin):
         users = User.objects.all()
         if request.user.is_superuser:
             return users
-        own = Membership.objects.filter(user_id=request.user.pk or 0).values("organization_id")
-        colleagues = Membership.objects.filter(organization_id__in=own).values("user_id")
-        return users.filter(pk__in=colleagues, is_superuser=False)
+        colleagues = Membership.objects.filter(organization_id__in=organizations_of(request.user))
+        return users.filter(pk__in=colleagues.values("user_id"), is_superuser=False)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fields = (*super().get_readonly_fields(request, obj), "is_active")
@@ -125,8 +125,8 @@ class UserAdmin(TenantMixin, AccountAdmin):
 
     def _is_ours(self, request: HttpRequest, user: User) -> bool:
         """Neither staff nor a member of another organization, where the new password would let one in too."""
-        mine = Membership.objects.filter(user_id=request.user.pk or 0).values("organization_id")
-        return not user.is_staff and not user.memberships.exclude(organization_id__in=mine).exists()
+        others = user.memberships.exclude(organization_id__in=organizations_of(request.user))
+        return not user.is_staff and not others.exists()
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm, change: bool) -> None:
         """A new address by the service: a change that waits is void, and the old address is told."""

@@ -142,7 +142,7 @@ class Document(Part):
 def permissions_needed(document: Document) -> list[str]:
     """What the routes ask for that change each of the parts by itself which the document names."""
     parts = [document, *document.projects]
-    named = {name for part in parts for name, value in part.said.items() if value}
+    named = {name for part in parts for name, value in part.said.items() if value not in (None, [])}
     budgets = ["analytics:admin"] if any("budget_usd" in part.said for part in parts) else []
     return sorted({*(NEEDED[name] for name in named if name in NEEDED), *budgets})
 

@@ -323,7 +323,5 @@ class AddressFilter(logging.Filter):
 def _without_tokens(text: str, match: ResolverMatch | None) -> str:
     if match is None:
         return _LONG.sub(MASK, text)
-    for name, value in match.kwargs.items():
-        if value and isinstance(value, str) and NAMED.search(name):
-            text = text.replace(value, MASK)
-    return text
+    token = match.kwargs.get("token")
+    return text.replace(token, MASK) if token and isinstance(token, str) else text

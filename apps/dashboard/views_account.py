@@ -16,6 +16,7 @@ from apps.accounts.models import ApiKey, BrowserSession, Login, Membership, Orga
 from apps.accounts.permissions import ACCOUNT, ADMIN, DELETE, READ, RESOURCES, USE, WRITE, permissions_of
 from apps.core.errors import BadInput, LoomError
 from apps.core.storable import storable_text
+from apps.core.tenancy import organizations_of
 from apps.dashboard.devices import device
 from apps.dashboard.pages import act, found, number_in, page, sent, show
 from apps.projects.models import Project
@@ -42,7 +43,7 @@ def _show_keys(
     rows = ApiKey.objects.filter(user=user, revoked_at=None).select_related("organization")
     context = {
         "keys": list(rows[:SHOWN]),
-        "mine": list(Organization.objects.filter(memberships__user=user).order_by("name")),
+        "mine": list(Organization.objects.filter(pk__in=organizations_of(user)).order_by("name")),
         "scopes": _scopes(user, given.getlist("scope") if given else []),
         "lives": LIVES,
         "made": made,
@@ -72,7 +73,7 @@ def key_add(request: HttpRequest) -> HttpResponse:
     """Make a key; its text is on this answer and nowhere else."""
     user: Any = request.user
     given = request.POST
-    mine = Organization.objects.filter(memberships__user=user)
+    mine = Organization.objects.filter(pk__in=organizations_of(user))
     organization: Organization = found(mine, slug=storable_text(given.get("organization", "")))
     days = given.get("days", "")
     try:

@@ -89,7 +89,8 @@ def runs_start(
 
 @transaction.atomic(savepoint=False)
 def _start_many(wanted: Sequence[Run]) -> list[Run]:
-    # Always in the same order: who starts some of them at this moment waits for us, or we for them.
+    # Always in the same order: who starts some of them at this moment waits for us, or we for them. (Ids are
+    # in that order then, and what the sweep finds; they are rung for in the wanted one.)
     runs = insert_those_new(sorted(wanted, key=lambda run: run.key), by="key")
     new = {run.pk for run in runs}
     started = [run for run in wanted if run.pk in new]

@@ -23,8 +23,8 @@ _lookout: Lookout | None = None
 def hear(task: Any, app: Any, consumer: Any, **more: Any) -> Callable[..., Any]:
     """Celery's strategy for `engine.advance`: the crew is told by the thread that heard the message.
 
-    The ordinary one makes a request, has a thread of the pool take it, and traces it: a millisecond for which
-    a run waits. Whatever is no plain list of runs goes that way.
+    The ordinary one makes a request, has a thread of the pool take it, and traces it: half a millisecond for
+    which a run waits. Whatever is no plain list of runs goes that way.
     """
     ordinary = strategy.default(task, app, consumer, **more)
 

@@ -127,7 +127,7 @@ def delivering_late() -> Iterator[None]:
 
 def _still_waiting(events: list[Event]) -> list[Event]:
     """Those of the events that no sweep has delivered, which takes up only what is old enough."""
-    if timezone.now() - events[0].created_at < SWEEP_AFTER:
+    if timezone.now() - min(event.created_at for event in events) < SWEEP_AFTER:
         return events
     rows = Event.objects.undelivered().filter(pk__in=[event.pk for event in events])
     waiting = set(rows.values_list("pk", flat=True))

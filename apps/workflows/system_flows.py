@@ -189,7 +189,7 @@ def _lives_start(agent_ids: Iterable[int]) -> list[Run]:
     for agent in Agent.objects.filter(pk__in=list(agent_ids)).select_related("project").order_by("pk"):
         teams[agent.project].append(agent.pk)
     started: list[Run] = []
-    for project, team in teams.items():
+    for project, team in sorted(teams.items(), key=lambda one: one[0].pk):  # no two starters wait in a circle
         lived = Run.objects.filter(flow=LIFE, project_id=project.pk)
         lives = Counter(lived.values_list("input__agent_id", flat=True))
         started += runs_start(

@@ -212,6 +212,7 @@ SCOPES = {"system:read", "system:write", "analytics:admin", *NEEDED.values()}
         ("projects: [{slug: shop, command_rules: [{pattern: '*', verdict: allow}]}]", "projects:admin"),
         ("projects: [{slug: shop, merging: {tampering: warn}}]", "projects:admin"),
         ("projects: [{slug: shop, allow_network: true}]", "projects:admin"),
+        ("projects: [{slug: shop, allow_network: false}]", "projects:admin"),
         ("projects: [{slug: shop, budget_usd: null}]", "analytics:admin"),
         ("projects: [{slug: shop, workflows: [{name: ours}]}]", "workflows:write"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import current_app
 from celery.worker import strategy
 from django.conf import settings
 
@@ -197,6 +198,7 @@ def test_the_crew_is_told_by_who_hears_a_message(
     ordinary: list[Any] = []
     acked: list[Any] = []
     monkeypatch.setattr(strategy, "default", lambda *_: lambda message, *_: ordinary.append(message))
+    assert current_app.tasks["engine.advance"].Strategy == "apps.engine.tasks:hear"
     handle = tasks.hear(tasks.advance, None, SimpleNamespace(connection_errors=(OSError,)))
     runs = visits(2)
     ids = [run.pk for run in runs]

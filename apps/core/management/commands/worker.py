@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand
 from apps.core.telemetry import telemetry_start
 
 PRELOADED = (worker_program, thread)
-TASK_THREADS = 4  # for sweeps and rings, which are short; the engine's crew has threads of its own
+TASK_THREADS = 4  # for sweeps, which are short; the engine's crew has threads of its own
 
 
 @worker_ready.connect

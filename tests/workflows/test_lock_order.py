@@ -29,6 +29,8 @@ WHERE NOT granted AND datname = current_database() AND pid <> pg_backend_pid()
 
 def somebody_waits() -> bool:
     with connection.cursor() as cursor:
+        # A transaction sees the activity as it was when it looked first: without whoever connected since.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(WAITERS)
         return cursor.fetchone() is not None
 

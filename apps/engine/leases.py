@@ -62,7 +62,9 @@ def _started(pid: int) -> str:
             return "?" if _is_alive(pid) else ""
         return ""
     fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    # The first thread may be gone while others still are going: what they started ends only with them.
+    is_gone = fields[0] in "ZX" and int(fields[17]) < 2
+    return "" if is_gone else fields[19]
 
 
 def _is_alive(pid: int) -> bool:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from apps.engine import leases, runner
 from apps.engine.flow import FLOWS, Handle, call, joins, step, wait_for
 from apps.engine.models import Run
+from tests.core.processes import wait_until
 from tests.engine.flows import (
     PATIENCE_S,
     at_once,
@@ -144,6 +145,31 @@ def test_a_worker_of_this_host_that_died_is_noticed_at_once(rings: list[int]) ->
     child.communicate()
     assert runner.sweep() == 1
     assert rings == [started.pk]
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no procfs here")
+def test_an_owner_that_is_dying_is_not_dead_before_its_last_thread_is() -> None:
+    """Commands that it started go on until then, in the files that who takes over would restore."""
+    started = [sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD]
+    with subprocess.Popen(started, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        stat = Path(f"/proc/{child.pid}/stat")
+        name = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+        wait_until(
+            lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", what="the first thread ends"
+        )
+        assert not leases.owner_is_dead(name)
+        child.kill()
+        wait_until(lambda: leases.owner_is_dead(name), what="all of it ends")
 
 
 def test_an_owner_is_dead_only_if_that_is_certain() -> None:

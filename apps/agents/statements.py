@@ -25,8 +25,7 @@ _FINISH_TURN = """
 UPDATE agents_turn SET results = %s, outcome = %s, "commit" = %s, acted_at = %s
 WHERE session_id = %s AND number = %s"""
 _KEEP_RESULTS = "UPDATE agents_turn SET results = %s WHERE session_id = %s AND number = %s"
-_HANDS_OVER = "SELECT hands_over FROM agents_agent WHERE id = %s"
-_TOLD_TO_HAND_OVER = "SELECT 1 FROM agents_agent WHERE id = %s AND hands_over"
+_HANDS_OVER = "SELECT 1 FROM agents_agent WHERE id = %s AND hands_over"
 
 _LETTERS = """
 SELECT 1 FROM agents_message WHERE project_id = %s AND delivered_at IS NULL
@@ -60,12 +59,12 @@ def keep_results(session_id: int, number: int, results: list[dict[str, Any]]) ->
 def hands_over(agent_id: int) -> Callable[[], bool]:
     """Whether, once that is asked, the agent was told to stop and give its work to others."""
     sent = send(_HANDS_OVER, [agent_id])
-    return lambda: any(told for (told,) in sent.rows)
+    return lambda: bool(sent.rows)
 
 
 def if_hands_over(agent_id: int, *, then: Callable[[], None]) -> None:
     """If the agent was told to stop and give its work to others, do something `then`."""
-    send(_TOLD_TO_HAND_OVER, [agent_id], then=lambda found: then() if found.rows else None, sure=NONE)
+    send(_HANDS_OVER, [agent_id], then=lambda found: then() if found.rows else None, sure=NONE)
 
 
 def letters_wait(session: Session, bead_id: int | None, *, then: Callable[[], None]) -> None:

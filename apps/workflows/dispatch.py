@@ -181,6 +181,7 @@ def bead_start(*, bead: Bead, readings: Readings) -> tuple[Run, Session]:
 
 
 @transaction.atomic
+@together()
 def _start(
     project: Project,
     beads: Sequence[Bead],
@@ -189,17 +190,6 @@ def _start(
     briefing: Briefing | None,
 ) -> int:
     """Agents, sessions and runs for beads, as far as there still is room; Conflict if one was taken."""
-    with together():
-        return _start_now(project, beads, begins, personas, briefing)
-
-
-def _start_now(
-    project: Project,
-    beads: Sequence[Bead],
-    begins: dict[int, Beginning],
-    personas: dict[str, Persona],
-    briefing: Briefing | None,
-) -> int:
     # The project's row is the lock: two dispatchers do not both fill the last place.
     current = Project.objects.locked(project.pk)
     if current.status == Project.Status.CLOSED:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 from apps.core.api_examples import TAGS
 from apps.core.broker import broker_url, celery_url
@@ -27,11 +29,10 @@ def secret_key() -> str:
     path = LOOM_DATA_DIR / "secret_key"
     try:
         LOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="ascii") as file:  # "x": two first starts at once agree on one key
+        # "x": two first starts at once agree on one key.
+        with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
             path.chmod(0o600)
             file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
     except OSError:
         # The command that needs the data directory reports that it cannot be used.
         return secrets.token_urlsafe(50)
@@ -43,13 +44,17 @@ LOOM_HOST = env_str("LOOM_HOST", "127.0.0.1")
 LOOM_PORT = env_int("LOOM_PORT", 8080)
 LOOM_WEB_THREADS = env_int("LOOM_WEB_THREADS", 4)  # of each web process
 LOOM_WEB_PROCESSES = env_int("LOOM_WEB_PROCESSES", 1)
+LOOM_WORKER_PROCESSES = env_int("LOOM_WORKER_PROCESSES", 1)
 LOOM_MAX_SESSIONS = env_int("LOOM_MAX_SESSIONS", 12)
 # A session that waits for its model holds a thread: there must be more of them than of sessions.
 LOOM_WORKER_THREADS = env_int("LOOM_WORKER_THREADS", LOOM_MAX_SESSIONS + 4)
 LOOM_STOP_SECONDS = env_float("LOOM_STOP_SECONDS", 10.0)
 LOOM_LEASE_SECONDS = env_float("LOOM_LEASE_SECONDS", 30.0)
 LOOM_FIRST_START = "apps.accounts.services.admin_ensure"
-LOOM_FURNISH = ["apps.agents.persona_services.personas_sync"]  # what every start brings up to date
+LOOM_FURNISH = [  # what every start brings up to date
+    "apps.agents.persona_services.personas_sync",
+    "apps.providers.starting.environment_connect",
+]
 
 SECRET_KEY = secret_key()
 ALLOWED_HOSTS = env_list("LOOM_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -145,6 +150,8 @@ def database_named() -> dict[str, Any]:
     except ValueError:
         hint = "is each of / ? # [ ] @ : in its password written as % and two digits?"
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read; {hint}") from None
+    if config["NAME"] in {"", ":memory:"}:  # which no two processes share
+        raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host/name.")
     return config
 
 
@@ -254,6 +261,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "loom"
+# Rings are hints: to keep count of each costs a run more time than to be swept up when one is lost.
+CELERY_TASK_QUEUES = [
+    Queue("loom", Exchange("loom"), routing_key="loom"),
+    Queue("rings", Exchange("rings"), routing_key="rings", no_ack=True),
+]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "apps.core.scheduling:Scheduler"
 CELERY_BEAT_SCHEDULE = {

@@ -10,10 +10,10 @@ from drf_spectacular.views import (
     SpectacularAPIView,
     SpectacularRedocView,
     SpectacularSwaggerSplitView,
-    SpectacularYAMLAPIView,
 )
 
 from apps.analytics.views import metrics
+from apps.core import api_schema_text
 from apps.core.pages import redoc_script
 from apps.engine.machinery_admin import operators_only
 
@@ -30,8 +30,12 @@ handler500 = "apps.core.pages.server_error"
 
 urlpatterns = [
     path("api/v1/", include("loom_site.api")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/openapi.yaml", SpectacularYAMLAPIView.as_view(), name="openapi-yaml"),
+    path("api/schema/", SpectacularAPIView.as_view(renderer_classes=api_schema_text.ALL), name="schema"),
+    path(
+        "api/openapi.yaml",
+        SpectacularAPIView.as_view(renderer_classes=api_schema_text.YAML),
+        name="openapi-yaml",
+    ),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url=SCHEMA), name="swagger"),
     path("api/redoc/", SpectacularRedocView.as_view(url=SCHEMA), name="redoc"),
     path("api/redoc/redoc.js", redoc_script, name="redoc-script"),

@@ -122,7 +122,8 @@ class Session(Timestamped):
 class Turn(models.Model):
     """One model reply and what came of it; the rows of a session, in order, are its conversation."""
 
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="turns")
+    # No index of its own: that of the constraint begins with it.
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="turns", db_index=False)
     number = models.PositiveIntegerField()
     reply = models.TextField(help_text="The assistant message as JSON, in a form strict servers accept.")
     actions: models.JSONField[Any, Any] = models.JSONField(default=list, help_text="[{id, name, arguments}]")

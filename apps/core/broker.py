@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 from apps.core.errors import Unavailable
 from apps.core.process import die_with_parent
 
@@ -46,8 +48,20 @@ def socket_path(data_dir: Path) -> Path:
 def broker_url(data_dir: Path) -> str:
     """The broker for redis-py, RQ and channels."""
     if is_external():
-        return os.environ["REDIS_URL"].strip()
+        return _checked(os.environ["REDIS_URL"].strip())
     return f"unix://{quote(str(socket_path(data_dir)))}?db=0"
+
+
+def _checked(url: str) -> str:
+    """Celery would take any name for a server of another kind, and look for it without end."""
+    if url.partition("://")[0] not in {"redis", "rediss", "unix"}:
+        raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        hint = "is each of / ? # [ ] @ : in its password written as % and two digits?"
+        raise ImproperlyConfigured(f"REDIS_URL cannot be read; {hint}") from None
+    return url
 
 
 def celery_url(data_dir: Path) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
+from threading import get_ident, main_thread
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -121,6 +122,8 @@ class _Talk:
 
     def exchange(self, beginning: bytes, ready: Sequence[_Ready], end: bytes = b"") -> list[PGresult]:
         """The result of each statement; of those after one that was refused there is none."""
+        if len(ready) == 1 and not beginning and not end and (name := self._name(ready[0])):
+            return [self._alone(name, ready[0])]
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
         is_asked: list[bool] = []  # of each message, whether its result is a statement's
@@ -140,6 +143,24 @@ class _Talk:
             return [result for result, asked in zip(results, is_asked, strict=True) if asked]
         self._forget(results[refused], [key for number, key in new if number >= refused])
         return [results[refused]]
+
+    def _name(self, one: _Ready) -> bytes | None:
+        """Of its plan, if the server has one and this thread may wait for it deaf to signals."""
+        key = (one.text, one.types)
+        if not one.is_kept or key not in self._names or get_ident() == main_thread().ident:
+            return None
+        self._names.move_to_end(key)
+        return self._names[key]
+
+    def _alone(self, name: bytes, one: _Ready) -> PGresult:
+        """A statement that nothing goes with needs no pipeline."""
+        values: Any = one.values  # psycopg sends None here too, whatever it says of its types
+        result = self._pgconn.exec_prepared(name, values, one.formats)
+        if result.status in REFUSED:
+            if not result.error_field(DiagnosticField.SQLSTATE):  # it is not the server who says so
+                raise OperationalError(self._pgconn.get_error_message() or "the connection was lost")
+            self._forget(result, [])
+        return result
 
     def _send(self, one: _Ready, is_asked: list[bool]) -> Iterator[tuple[int, _Key]]:
         """Put it into the message; if it has no plan yet, yields where it gets one, and its key."""

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 IS_LINUX = sys.platform == "linux"
@@ -17,6 +19,17 @@ PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 # Resolved once, in the parent: between fork and exec nothing may be imported or looked up.
 LIBC = ctypes.CDLL(None, use_errno=True) if IS_LINUX else None
+
+
+@cache
+def place() -> str:
+    """Where pids mean what they mean here: containers may share a host's name but not its processes."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    except OSError:  # no procfs on this system: the host's name must do
+        return socket.gethostname()[:60]
+    return f"{socket.gethostname()[:60]}/{boot}/{namespace}"
 
 
 def die_with_parent(parent: int) -> None:

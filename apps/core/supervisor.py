@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from apps.core.warden import Child, Warden
 
 START_SECONDS = 60.0
 WARDEN_RESTARTS = 3
+WORKER = "worker"
 LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 
@@ -62,7 +63,7 @@ class Supervisor:
         self.names = list(commands if names is None else names)
         if unknown := [name for name in self.names if name not in commands]:
             raise BadInput(f"{self._procfile} has no process {', '.join(unknown)}.")
-        self._commands = {name: commands[name] for name in self.names}
+        self._commands = dict(self._formation(commands))
         self._quiet = quiet
         self.log_dir: Path = log_dir or Path(settings.LOOM_DATA_DIR) / "logs"
         self._stop_seconds = settings.LOOM_STOP_SECONDS if stop_seconds is None else stop_seconds
@@ -135,6 +136,13 @@ class Supervisor:
     ) -> None:
         self.stop()
 
+    def _formation(self, commands: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """What is started: a process of each name, and of workers as many as there shall be."""
+        for name in self.names:
+            yield name, commands[name]
+            for number in range(2, settings.LOOM_WORKER_PROCESSES + 1 if name == WORKER else 2):
+                yield f"{name}{number}", commands[name]
+
     def _guard(self, channel: socket.socket) -> int:
         warden = Warden(
             [Child(name, command) for name, command in self._commands.items()],
@@ -150,7 +158,7 @@ class Supervisor:
         if self._quiet:
             return FileOutput(self.log_dir)
         color = os.isatty(1) and not os.environ.get("NO_COLOR")
-        return TerminalOutput(1, width=max(map(len, [*self.names, "loom"])), color=color)
+        return TerminalOutput(1, width=max(map(len, [*self._commands, "loom"])), color=color)
 
     def _warden_output(self) -> int | None:
         return FileOutput(self.log_dir).open("supervisor") if self._quiet else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from django.conf import settings
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
+from apps.core.process import place
 from apps.engine.errors import LeaseLost
 from apps.engine.models import Run
 
@@ -33,17 +33,6 @@ _stopping = threading.Event()
 def owner() -> str:
     """This process: place, pid and start time, so that a reused pid is not taken for a living owner."""
     return f"{place()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-@cache
-def place() -> str:
-    """Where pids mean what they mean here: containers may share a host's name but not its processes."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
-        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
-    except OSError:  # no procfs on this system: the host's name must do
-        return socket.gethostname()[:60]
-    return f"{socket.gethostname()[:60]}/{boot}/{namespace}"
 
 
 def owner_is_dead(name: str) -> bool:

@@ -79,8 +79,10 @@ def celery_queues() -> list[dict[str, Any]]:
     with current_app.connection_for_read() as connection:
         channel: Any = connection.default_channel
         taken = channel.client.hlen(channel.unacked_key)
-        names = list(current_app.amqp.queues)
-        return [{"name": name, "waiting": channel._size(name), "taken": taken} for name in names]
+        return [
+            {"name": name, "waiting": channel._size(name), "taken": 0 if queue.no_ack else taken}
+            for name, queue in current_app.amqp.queues.items()
+        ]
 
 
 def rq_queues() -> list[dict[str, Any]]:

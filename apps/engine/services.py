@@ -22,8 +22,9 @@ from apps.engine.telling import tell
 
 KEY_CHARS = 160
 SIGNAL_CHARS = 120
-RESERVED = (CHILD, "timer:")  # begin the names of signals that only the engine sends
-_objections: list[Callable[[Run], None]] = []
+RESERVED = ":"  # in the name of each signal that carries a result or an answer, such as child:7, decision:7
+_retry_objections: list[Callable[[Run], None]] = []
+_resume_objections: list[Callable[[Run], None]] = []
 
 
 def run_start(
@@ -130,8 +131,9 @@ def _checked(flow: str, key: str) -> str:
 def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None, actor: str = "") -> Signal:
     """Tell a run something; it is kept until the run asks for it.
 
-    What somebody says (`actor`) is refused once the run has ended. What Loom's own parts tell is not: they
-    cannot know, and an ended run never asks for it.
+    What somebody says (`actor`) is refused once the run has ended, and where its name is one that Loom's own
+    parts use for answers: else who may signal could answer for who may decide. What Loom's own parts tell is
+    not: they cannot know, and an ended run never asks for it.
     """
     name = storable_text(name)
     if not 0 < len(name) <= SIGNAL_CHARS:
@@ -148,8 +150,11 @@ def run_signal(*, run_id: int, name: str, data: dict[str, Any] | None = None, ac
 
 def _listening(run_id: int, name: str, actor: str) -> None:
     """Tell that somebody signals; Conflict if the run has ended."""
-    if name.startswith(RESERVED):
-        raise BadInput(f"Only the engine sends signals like {name!r}.")
+    if RESERVED in name:
+        raise BadInput(
+            f"Only Loom itself sends signals like {name!r}.",
+            hint="Answer the decision itself." if name.startswith("decision:") else "",
+        )
     run = _locked(run_id)
     if run.status not in Run.UNFINISHED:
         raise Conflict(f"The run {run.key} is {run.status} already and hears no signals any more.")
@@ -193,8 +198,10 @@ def run_pause(*, run_id: int, actor: str = "") -> Run:
     run = _unfinished(run_id)
     if run.cancel_requested:
         raise Conflict(f"The run {run.key} is being canceled and cannot be paused.")
-    if run.pause_requested or run.status == Run.Status.PAUSED:
-        raise Conflict(f"The run {run.key} is {run.status} and to be paused already.")
+    if run.status == Run.Status.PAUSED:
+        raise Conflict(f"The run {run.key} is paused already.")
+    if run.pause_requested:
+        raise Conflict(f"The run {run.key} is to be paused already: at its next step.")
     changes: dict[str, Any] = {"status": Run.Status.PAUSED}
     if run.status == Run.Status.RUNNING:
         changes = {"pause_requested": True}
@@ -215,6 +222,8 @@ def run_resume(*, run_id: int, actor: str = "") -> Run:
         changes["status"] = Run.Status.WAITING if _still_waits(run) else Run.Status.READY
     elif not run.pause_requested:
         raise Conflict(f"The run {run.key} is not paused.")
+    for objection in _resume_objections:
+        objection(run)
     Run.objects.filter(pk=run_id).update(updated_at=timezone.now(), **changes)
     if changes.get("status") == Run.Status.READY:
         Run.objects.filter(pk=run_id).update(wake_at=None)
@@ -247,7 +256,13 @@ def _with_children(change: Callable[..., Run], run_id: int, actor: str) -> None:
 
 def objects_to_retry(objection: Callable[[Run], None]) -> Callable[[Run], None]:
     """Register a function that raises Conflict where a failed run must not go on: what is above knows why."""
-    _objections.append(objection)
+    _retry_objections.append(objection)
+    return objection
+
+
+def objects_to_resume(objection: Callable[[Run], None]) -> Callable[[Run], None]:
+    """The same where a run that was set aside must not go on yet."""
+    _resume_objections.append(objection)
     return objection
 
 
@@ -259,7 +274,7 @@ def run_retry(*, run_id: int, actor: str = "") -> Run:
         raise Conflict(f"Only a failed run can be retried; {run.key} is {run.status}.")
     if later := _successor(run):
         raise Conflict(f"{later} has taken the place of {run.key}, which is not taken up again.")
-    for objection in _objections:
+    for objection in _retry_objections:
         objection(run)
     joined = _forget_failure(run)
     Run.objects.filter(pk=run_id).update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from django.conf import settings
 from apps.engine import doorbell, leases, runner
 from apps.engine.crew import Crew
 from apps.engine.lookout import Lookout
+
+# The thread that is told needs so long to wake; else this one would hold the interpreter for its next look.
+GIVE_WAY_S = 0.0001
 
 log = logging.getLogger(__name__)
 _crew: Crew | None = None
@@ -33,6 +37,7 @@ def hear(task: Any, app: Any, consumer: Any, **more: Any) -> Callable[..., Any]:
         if not run_ids or _crew is None:
             return ordinary(message, body, ack, *others, **options)
         _crew.take(run_ids)
+        time.sleep(GIVE_WAY_S)
         return ack(log, consumer.connection_errors)
 
     return handle

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import api, pages, ready, sessions, sse, steps, turns, waiting
+from tests.bench import api, pages, ready, replies, sessions, sse, steps, turns, waiting
 from tests.bench.child import CouldNotMeasure
 from tests.bench.figures import environment
 from tests.e2e.weaves import installation
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Mapping[str, str], int], dict[str, Any]]] = {
     "ready": lambda env, rounds: ready.measure(env, rounds=rounds, singles=20),
     "steps": lambda env, rounds: steps.measure(env, rounds=rounds),
     "waiting": lambda env, _: waiting.measure(env),
+    "replies": lambda _, rounds: replies.measure(rounds=rounds),
     "api": lambda env, rounds: api.measure(env, rounds=rounds),
     "pages": lambda env, rounds: pages.measure(env, rounds=rounds),
     "sessions": lambda env, _: sessions.measure(env),

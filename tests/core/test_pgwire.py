@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, OperationalError, connection, transaction
+from django.db import DataError, NotSupportedError, OperationalError, connection, connections, transaction
 
 from apps.accounts.models import Organization
 from apps.core.together import send, together
@@ -102,3 +103,50 @@ def test_a_lost_connection_is_told_as_such_and_replaced() -> None:
         die()
     connection.close()
     assert send(NAMES, ["one"]).rows == [("one",)]
+
+
+def test_a_connection_that_was_cut_is_told_to_a_planned_statement() -> None:
+    """In a thread that is not the first one, which waits for the answer in another way."""
+
+    def ask() -> list[Any]:
+        try:
+            assert send(NAMES, ["one"]).rows == [("one",)]
+            (pid,) = send("SELECT pg_backend_pid()", []).rows[0]
+            killer.submit(send, "SELECT pg_terminate_backend(%s, 5000)", [pid]).result()
+            with pytest.raises(OperationalError):
+                send(NAMES, ["one"])
+            connection.close()
+            return send(NAMES, ["one"]).rows
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as asker, ThreadPoolExecutor(1) as killer:
+        assert asker.submit(ask).result() == [("one",)]
+        killer.submit(connections.close_all).result()
+
+
+def test_a_planned_statement_that_is_refused_can_be_sent_again() -> None:
+    def ask() -> list[Any]:
+        try:
+            assert send("SELECT 6 / %s::int", [2]).rows == [(3,)]
+            with pytest.raises(DataError, match="division by zero"):
+                send("SELECT 6 / %s::int", [0])
+            return send("SELECT 6 / %s::int", [3]).rows
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as asker:
+        assert asker.submit(ask).result() == [(2,)]
+
+
+def test_a_planned_statement_carries_values_of_any_size_and_none() -> None:
+    echo, words = "SELECT %s::text", ["x", "y" * 3_000_000, None]
+
+    def ask() -> list[Any]:
+        try:
+            return [send(echo, [word]).rows[0][0] for word in words for _ in range(2)]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as asker:
+        assert asker.submit(ask).result() == [word for word in words for _ in range(2)]

@@ -11,7 +11,7 @@ from apps.core.errors import BadInput
 from apps.core.supervisor import read_procfile
 from tests.core.processes import Running, is_alive, wait_until
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.once]
 
 # A front of a test's own: the Supervisor as `weave` uses it, telling what it learns.
 FRONT = """
@@ -55,12 +55,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Runs the front on a Procfile made of name=command."""
     fronts: list[Running] = []
 
-    def start(*, quiet: bool = True, stop_seconds: float = 5.0, **commands: str) -> Running:
+    def start(*, quiet: bool = True, stop_seconds: float = 5.0, workers: int = 1, **commands: str) -> Running:
         procfile = tmp_path / "Procfile"
         procfile.write_text("".join(f"{name}: {command}\n" for name, command in commands.items()))
         front = tmp_path / "front.py"
         front.write_text(FRONT.format(quiet=quiet, procfile=str(procfile), stop_seconds=stop_seconds))
-        fronts.append(Running(tmp_path / "data", str(front)))
+        fronts.append(Running(tmp_path / "data", str(front), LOOM_WORKER_PROCESSES=str(workers)))
         return fronts[-1]
 
     yield start
@@ -136,6 +136,27 @@ def test_a_dead_child_is_started_again_and_its_orphans_are_ended(start: Start, n
     wait_until(lambda: not any(map(is_alive, orphans)), seconds=5, what="the orphan is ended")
     assert pids(front)["beat"] == before["beat"]
     assert "worker was ended by signal 9; starting it again" in log(front, "supervisor")
+
+
+def test_as_many_workers_are_started_as_are_asked_for_and_what_one_runs_outlives_another(
+    start: Start, nesting: str
+) -> None:
+    front = start(worker=nesting, beat="sleep 600", workers=3)
+    front.wait_for("pids")
+    before = pids(front)
+    assert set(before) == {"worker", "worker2", "worker3", "beat"}
+    workers = before.keys() - {"beat"}
+    wait_until(lambda: all("deep is there" in log(front, name) for name in workers))
+    os.kill(before["worker2"], signal.SIGKILL)
+    wait_until(lambda: pids(front).get("worker2") not in {None, before["worker2"]}, what="another worker2")
+    wait_until(lambda: log(front, "worker2").count("deep is there") == 2)
+    deep = [pid for pid, command in front.others().items() if "SIG_IGN" in command]
+    assert len(deep) == 3, "those of the two others, and that of the new one"
+    assert {name: pid for name, pid in pids(front).items() if name != "worker2"} == {
+        name: pid for name, pid in before.items() if name != "worker2"
+    }
+    assert front.end(signal.SIGINT) == 0
+    nothing_is_left(front)
 
 
 def test_a_dead_broker_is_started_again(start: Start) -> None:

@@ -77,6 +77,7 @@ def processes(loom: Running) -> dict[str, int]:
     return found
 
 
+@pytest.mark.once
 def test_it_serves_and_ends_without_a_trace_and_shows_the_password_only_once(data_dir: Path) -> None:
     loom = up(data_dir)
     status, body = get(loom, "/api/v1/health")
@@ -107,6 +108,7 @@ def test_it_serves_and_ends_without_a_trace_and_shows_the_password_only_once(dat
     wait_until(lambda: not again.others(), seconds=10, what="nothing is left")
 
 
+@pytest.mark.once
 def test_killing_it_leaves_nothing_and_killing_a_worker_only_restarts_that(migrated: Path) -> None:
     loom = up(migrated)
     wait_until(lambda: {"web", "worker", "beat", "jobs"} <= set(processes(loom)))
@@ -119,6 +121,7 @@ def test_killing_it_leaves_nothing_and_killing_a_worker_only_restarts_that(migra
     wait_until(lambda: not loom.others(), seconds=10, what="nothing is left")
 
 
+@pytest.mark.once
 def test_periodic_tasks_reach_the_worker(migrated: Path) -> None:
     loom = up(migrated, LOOM_QUEUE_LOG_LEVEL="INFO")
     loom.wait_for(r"(?m)^worker \|.*engine\.sweep\[.*succeeded")
@@ -129,6 +132,7 @@ def test_periodic_tasks_reach_the_worker(migrated: Path) -> None:
     assert loom.end(signal.SIGINT) == 0
 
 
+@pytest.mark.once
 def test_a_busy_port_is_one_clear_sentence(data_dir: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -141,6 +145,7 @@ def test_a_busy_port_is_one_clear_sentence(data_dir: Path) -> None:
     assert "Traceback" not in loom.text
 
 
+@pytest.mark.once
 def test_an_unreachable_database_is_one_clear_sentence(data_dir: Path) -> None:
     loom = Running(data_dir, DATABASE_URL="postgres://nobody:secret@127.0.0.1:1/none")
     assert loom.process.wait(60) == 2

@@ -155,16 +155,16 @@ def test_a_run_that_does_not_exist_stops_nobody(crew: Callable[[int], Crew]) -> 
 
 def test_what_finds_no_thread_here_is_told_to_all_workers(crew: Callable[[int], Crew]) -> None:
     broker = redis.Redis.from_url(broker_url(settings.LOOM_DATA_DIR))
-    broker.delete("celery:loom")
+    broker.delete("celery:rings")
     runs = visits(3)
     full = crew(2)
 
     full.ring([run.pk for run in runs])
 
     until(lambda: len(stage.outside) == 2)
-    assert broker.llen("celery:loom") == 1
+    assert broker.llen("celery:rings") == 1
     assert full._waiting == type(full._waiting)()
-    broker.delete("celery:loom")
+    broker.delete("celery:rings")
 
 
 def test_a_crew_that_stops_hands_over_what_it_has_in_hand(crew: Callable[[int], Crew]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.core.process import place
 from apps.engine import leases, runner
 from apps.engine.flow import FLOWS, Handle, call, joins, step, wait_for
 from apps.engine.models import Run
@@ -135,7 +136,7 @@ def test_a_run_whose_lease_ran_out_goes_on_elsewhere(rings: list[int]) -> None:
 
 def test_a_worker_of_this_host_that_died_is_noticed_at_once(rings: list[int]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    living = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+    living = f"{place()}:{child.pid}:{leases._started(child.pid)}"
     started = start(lambda: step(note, text="taken over"))
     crash(started, owner=living)
     Run.objects.filter(pk=started.pk).update(lease_until=timezone.now() + timedelta(hours=1))
@@ -163,7 +164,7 @@ def test_an_owner_that_is_dying_is_not_dead_before_its_last_thread_is() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         stat = Path(f"/proc/{child.pid}/stat")
-        name = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+        name = f"{place()}:{child.pid}:{leases._started(child.pid)}"
         wait_until(
             lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", what="the first thread ends"
         )
@@ -173,17 +174,17 @@ def test_an_owner_that_is_dying_is_not_dead_before_its_last_thread_is() -> None:
 
 
 def test_an_owner_is_dead_only_if_that_is_certain() -> None:
-    place, me = leases.place(), os.getpid()
+    here, me = place(), os.getpid()
     assert not leases.owner_is_dead(leases.owner())
-    assert leases.owner_is_dead(f"{place}:{me}:1"), "the pid was given to another process"
-    assert leases.owner_is_dead(f"{place}:{2**22 + 1}:1"), "no process has that pid"
+    assert leases.owner_is_dead(f"{here}:{me}:1"), "the pid was given to another process"
+    assert leases.owner_is_dead(f"{here}:{2**22 + 1}:1"), "no process has that pid"
     assert not leases.owner_is_dead(f"elsewhere:{me}:1"), "another host's processes are not known here"
     assert not leases.owner_is_dead(""), "nobody"
 
 
 def test_a_process_that_ended_but_was_not_reaped_is_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{leases.place()}:{child.pid}:{leases._started(child.pid)}"
+    name = f"{place()}:{child.pid}:{leases._started(child.pid)}"
     assert child.stdin is not None
     child.stdin.close()  # now it ends
     deadline = time.monotonic() + PATIENCE_S
@@ -293,7 +294,7 @@ def test_leases_are_renewed_by_one_thread_and_its_connection_is_not_kept() -> No
 
 
 def test_places_tell_containers_apart_that_share_a_name() -> None:
-    host, boot, namespace = leases.place().split("/")
+    host, boot, namespace = place().split("/")
     assert Path("/proc/sys/kernel/random/boot_id").read_text().startswith(boot)
     assert namespace in Path("/proc/self/ns/pid").readlink().name
     assert host

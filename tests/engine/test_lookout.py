@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.core.process import place
 from apps.engine import doorbell, leases, lookout
 from apps.engine.crew import Crew
 from apps.engine.flow import step, wait_for
@@ -71,7 +72,7 @@ def test_what_a_dead_worker_of_this_machine_held_is_taken_up_before_its_lease_ru
     monkeypatch.setattr(lookout, "LOOK_EVERY_S", 0.05)
     doorbell.use(None)  # rings go to the broker, and nobody listens there
     started = start(noting)
-    crash(started, owner=f"{leases.place()}:1:0")  # pid 1 lives, but began at another time
+    crash(started, owner=f"{place()}:1:0")  # pid 1 lives, but began at another time
     assert watched(1, lambda: fresh(started).status == Run.Status.READY)
     let_time_pass(started)
     assert watched(1, lambda: fresh(started).status == Run.Status.DONE)

@@ -8,14 +8,13 @@ from typing import Any
 import django_rq
 import pytest
 import redis
-from celery import current_app
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps.accounts.models import User
-from apps.engine import leases
+from apps.engine import doorbell, leases
 from apps.engine.machinery import machinery
 from apps.engine.models import Run
 from tests.admin_pages import get_counted, superuser, world
@@ -51,10 +50,11 @@ def test_depth_of_the_queues_is_the_brokers_own(
 ) -> None:
     def depths() -> tuple[int, int]:
         found = machinery()
-        return found["queues"][0]["waiting"], found["jobs"][0]["waiting"]
+        rings = next(queue for queue in found["queues"] if queue["name"] == "rings")
+        return rings["waiting"], found["jobs"][0]["waiting"]
 
     before, jobs = depths(), django_rq.get_queue("default")
-    current_app.send_task("engine.advance", args=[1], ignore_result=True)
+    doorbell.ring_celery([1])
     with django_capture_on_commit_callbacks(execute=True):
         jobs.enqueue(len, "links", job_id="zqjob")
     assert depths() == (before[0] + 1, before[1] + 1)

@@ -202,7 +202,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(Conflict, match="is not paused"):
         run_resume(run_id=waiting.pk)
     run_pause(run_id=waiting.pk)
-    with pytest.raises(Conflict, match="to be paused already"):
+    with pytest.raises(Conflict, match="is paused already"):
         run_pause(run_id=waiting.pk)
     run_cancel(run_id=waiting.pk)
     with pytest.raises(Conflict, match="being canceled"):

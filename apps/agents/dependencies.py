@@ -25,7 +25,7 @@ from django.conf import settings
 
 from apps.agents.needs import PIP, Need, needs_of
 from apps.agents.results import CommandResult
-from apps.agents.sandbox import Sandbox
+from apps.agents.sandbox import Sandbox, commands_end
 from apps.agents.sandbox.owner import remove_tree
 from apps.agents.sandbox.plan import Extra
 from apps.agents.told import error_line, missing_tool
@@ -84,6 +84,7 @@ def dependencies_provide(
 def _install(need: Need, place: Path, root: Path, network: bool, sandbox: Sandbox) -> dict[str, Any]:
     """Install into `place`, all or nothing; what is to be remembered of it."""
     stage = place.with_name(f"{place.name}.new")
+    commands_end(stage)  # of a worker that was killed
     remove_tree(stage)
     stage.mkdir(parents=True)
     for file in need.files:

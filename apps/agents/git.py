@@ -153,6 +153,14 @@ def git_alone(*args: str, timeout: float = SECONDS) -> Output:
     return output
 
 
+def repository_holds(place: Path, commit: str) -> bool:
+    """Whether an ordinary repository stands at `place` that has the commit."""
+    if not (place / ".git").is_dir():
+        return False
+    asked = Git(place / ".git").run("cat-file", "-e", f"{revision(commit)}^{{commit}}", ok=(0, 1, 128))
+    return asked.code == 0
+
+
 def revision(name: str) -> str:
     """`name` if it can only be a commit's hash, a branch or a ref; never an option or an expression."""
     if not _ALLOWED_REV.fullmatch(name) or ".." in name:

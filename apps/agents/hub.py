@@ -266,33 +266,6 @@ class Hub:
                 git.run("read-tree", "--reset", "-u", revision(commit))
             own(dest, owner)
 
-    def clone_to(self, out: Path, branch: str = "main") -> None:
-        """Give the user an ordinary repository at `out` (absent or empty) that knows nothing of the hub."""
-        with disk(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise Conflict(f"{out} is not empty.", hint="Choose another directory, or empty this one.")
-            draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-            try:
-                self._clone(draft / "clone", branch)
-                draft.joinpath("clone").rename(out)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-
-    def _clone(self, place: Path, branch: str) -> None:
-        # --no-local: only what the branch reaches is copied, not the sessions' snapshots.
-        options = (
-            "--quiet",
-            "--no-local",
-            "--template=",
-            "--no-tags",
-            "--single-branch",
-            f"--branch={branch}",
-        )
-        git_alone("-c", "core.logAllRefUpdates=false", "clone", *options, "--", str(self.path), str(place))
-        Git(place / ".git").run("remote", "remove", "origin")
-        shutil.rmtree(place / ".git" / "refs" / "remotes", ignore_errors=True)
-
     def _resolve(self, expression: str) -> str:
         return self.git.line("rev-parse", "--verify", "--quiet", "--end-of-options", expression)
 

@@ -19,8 +19,8 @@ def worktree_path(session_id: int, number: int | None = None) -> Path:
     return folder / str(_newest(folder) if number is None else number)
 
 
-def worktree_move(session_id: int, number: int) -> None:
-    """Move a session's worktree, and what the platform knows of it, to the place of a higher number.
+def worktree_move(session_id: int, number: int) -> Path:
+    """Move a session's worktree, and what the platform knows of it, to the place of another number.
 
     A worker that is thought dead may only be frozen. When it wakes, the place that it writes to is gone.
     """
@@ -28,6 +28,7 @@ def worktree_move(session_id: int, number: int) -> None:
     for file in (root.with_name(f"{root.name}.state"), root):
         with suppress(FileNotFoundError):  # not laid out yet, or killed between the two
             file.rename(file.with_name(file.name.replace(root.name, str(number), 1)))
+    return root.with_name(str(number))
 
 
 def _newest(folder: Path) -> int:

@@ -34,6 +34,7 @@ NUDGE_RED = 4  # after so many of them the agent is told
 MAX_REFUSALS = 2  # rejections of the same files
 MAX_SAME_FAILURES = 3  # failed verifications of the same files
 RUNS = frozenset({"run_command", "run_tests", "run_linter", "build_project"})
+EXACT = frozenset({"read_file"})  # a number that is another one in a file is news, in a report mostly not
 KEPT = 16  # signatures remembered
 LONGEST_REST = timedelta(minutes=15)
 
@@ -108,7 +109,8 @@ class Trail:
             news = self.trees[tree] == 1
         told = {result["id"]: result.get("text", "") for result in results if "id" in result}
         for action in actions:
-            seen = hash((signature([action]), steady(told.get(action["id"], ""))))
+            text = told.get(action["id"], "")
+            seen = hash((signature([action]), text if action["name"] in EXACT else steady(text)))
             news = news or seen not in self.known
             self.known.add(seen)
         return news

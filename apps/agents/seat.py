@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from apps.agents.pins import Pins
 from apps.agents.places import hub_path, session_ref, worktree_move, worktree_path
 from apps.agents.results import CommandResult
 from apps.agents.safety import Trail
-from apps.agents.sandbox import Sandbox
+from apps.agents.sandbox import Sandbox, commands_end
 from apps.agents.secrets import project_masker
 from apps.agents.statements import hands_over, sessions_of_beads
 from apps.agents.workspace import Workspace
@@ -74,16 +76,14 @@ class Seat:
     def workspace(self) -> Workspace:
         """The session's worktree, laid out when the first action needs it."""
         if self._workspace is None:
-            self._workspace = Workspace.open(
-                self.hub,
-                worktree_path(self.session.pk),
-                self.head,
-                owner_uid=self.sandbox().uid,
-                base=self.session.base_commit,
-            )
+            self._workspace = self._open(worktree_path(self.session.pk))
             if self._is_behind(self._workspace.head):
                 self._workspace.restore(self.head)
         return self._workspace
+
+    def _open(self, root: Path) -> Workspace:
+        uid, base = self.sandbox().uid, self.session.base_commit
+        return Workspace.open(self.hub, root, self.head, owner_uid=uid, base=base)
 
     def _is_behind(self, head: str) -> bool:
         """A person took changes back meanwhile. (Ahead of the session it is in the middle of a turn.)"""
@@ -104,13 +104,16 @@ class Seat:
     def restore(self) -> None:
         """Forget what an interrupted turn wrote: the tree is as the last finished turn left it.
 
-        In another place than the one that its worker knows, in case that one only slept.
+        In another place than the one that its worker knows, in case that one only slept, and without the
+        commands that it started: what they have open moves along. Should we sleep here ourselves, who takes
+        over moves on, and we find nothing where we look.
         """
         run = current().run
         leases.confirm(run)
-        worktree_move(self.session.pk, run.fence)
-        self._workspace = None
-        self.workspace().restore(self.head)
+        root = worktree_move(self.session.pk, run.fence)
+        commands_end(root.parent, partial(leases.confirm, run))
+        self._workspace = self._open(root)
+        self._workspace.restore(self.head)
 
     def keep(self, message: str = "") -> str:
         """Keep the worktree as a commit under the session's ref; the newest commit."""

@@ -62,8 +62,8 @@ def _session_told(session: Session) -> str:
     pins = Pins()
     for turn in turns:
         pins.note(turn.number, turn.results or (), turn.outcome)
-    why = session.reason or "still open"
-    detail = f" ({session.reason_detail})" if session.reason_detail else ""
+    why = session.reason.replace("_", " ") or "still open"
+    detail = f" ({session.reason_detail.rstrip('.')})" if session.reason_detail else ""
     parts = [f"- Session {session.pk}, {session.kind} by {session.agent.name}: {why}{detail}."]
     found = (
         _retold(session),

@@ -9,7 +9,7 @@ from celery.signals import worker_ready
 
 from apps.agents.pull_requests import pulls_watch
 from apps.agents.sandbox.records import reap
-from apps.agents.worktrees import worktrees_clean
+from apps.agents.worktrees import checkouts_clean, worktrees_clean
 
 
 @worker_ready.connect
@@ -21,6 +21,7 @@ def _reap(**_: Any) -> None:
 @shared_task(name="agents.worktrees_clean")
 def worktrees_clean_task() -> None:
     worktrees_clean()
+    checkouts_clean()
 
 
 @shared_task(name="agents.pulls_watch")

@@ -86,19 +86,19 @@ def project_check(
 def clean_checkout(hub: Hub, commit: str, handle: Handle) -> Iterator[Path]:
     """The files of a commit, for one attempt of a step.
 
-    An earlier attempt may only have been frozen: it must find nothing of this one's to remove.
+    An earlier attempt may only have been frozen, anywhere: awake, it must find nothing of this one's to
+    remove, so each removes only its own and those before it.
     """
-    folder = checkout_path("".join(char if char.isalnum() else "-" for char in handle.key))
-    with contextlib.suppress(OSError):  # what is left of it may still be written to
-        remove_tree(folder)
-    root = folder / str(handle.attempt)
+    name = "".join(char if char.isalnum() else "-" for char in handle.key)
+    for attempt in range(1, handle.attempt + 1):
+        with contextlib.suppress(OSError):  # what is left of it may still be written to
+            remove_tree(checkout_path(f"{name}.{attempt}"))
+    root = checkout_path(f"{name}.{handle.attempt}")
     try:
         hub.export(commit, root)
         yield root
     finally:
         remove_tree(root)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def claim_flags(hub: Hub, claim: Claim, base: str, commit: str) -> list[dict[str, str]]:

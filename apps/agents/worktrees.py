@@ -7,6 +7,7 @@ included, is put under a ref first; only what tools make anew (caches, installed
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from django.utils import timezone
 from apps.agents.git import GitError
 from apps.agents.hub import Hub
 from apps.agents.models import Session
-from apps.agents.places import hub_path, session_ref, worktree_path
+from apps.agents.places import checkout_path, hub_path, session_ref, worktree_path
+from apps.agents.sandbox.owner import remove_tree
 from apps.agents.workspace import KEPT, Workspace
 from apps.core.errors import BadInput, Conflict, NotFound
 
+CHECKOUT_SECONDS = 86_400.0  # no check takes as long
 MANY_BYTES = 200_000_000  # of ignored files: a person looks at them
 
 
@@ -114,6 +117,18 @@ def worktrees_clean(*, keep: timedelta | None = None) -> dict[str, int]:
             done["removed"] += 1
             done["bytes"] += size
     return done
+
+
+def checkouts_clean() -> int:
+    """Remove clean checkouts and drafts of yesterday: whoever made them was killed; how many."""
+    folder, before = checkout_path(""), time.time() - CHECKOUT_SECONDS
+    left = [one for one in folder.iterdir() if one.lstat().st_mtime < before] if folder.is_dir() else []
+    for place in left:
+        if place.is_dir():
+            remove_tree(place)
+        else:
+            place.unlink(missing_ok=True)
+    return len(left)
 
 
 def worktree_remove(worktree: Worktree) -> list[str]:

@@ -57,7 +57,7 @@ def database_prepare() -> None:
             call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
         raise Unavailable(
-            f"The database cannot be used: {str(error).strip().splitlines()[0]}",
+            f"The database cannot be used: {str(error).strip().splitlines()[0].rstrip('.')}.",
             hint="Check DATABASE_URL, or unset it to use SQLite in LOOM_DATA_DIR.",
         ) from error
 

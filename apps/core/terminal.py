@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from apps.core.client import Api
+from apps.core.client import Api, Refused
 from apps.core.errors import BadInput, LoomError, Unavailable
 from apps.core.show import Shown, plain
 
@@ -123,6 +123,7 @@ class Loom:
     def do_beads(self) -> None:
         match self.given["action"]:
             case "list" | "ready" as action:
+                self._no_words()
                 self._list(
                     "beads",
                     "beads/ready" if action == "ready" else "beads",
@@ -136,6 +137,10 @@ class Loom:
                 self.shown.one(self._bead())
             case _:
                 self._why(self._bead())
+
+    def _no_words(self) -> None:
+        if words := self.given["words"]:
+            raise BadInput(f"A list takes no {words[0]!r}.", hint="Filter it by --project or --status.")
 
     def _bead(self) -> dict[str, Any]:
         if len(self.given["words"]) != 1:
@@ -168,13 +173,22 @@ class Loom:
             reason = (
                 "It waits for " + ", ".join(f"{other['id']} ({other['status']})" for other in waits) + "."
             )
+        elif bead["status"] == "open" and self._is_closed(bead["project_id"]):
+            reason = "Its project is closed; reopen that to have it done."
         self.shown.told(
             {"id": bead["id"], "status": bead["status"], "reason": reason}, f"{bead['id']}: {reason}"
         )
 
+    def _is_closed(self, project_id: str) -> bool:
+        try:
+            return bool(self.api.get(f"projects/{quote(project_id, safe='')}")["status"] == "closed")
+        except Refused:  # a key may be for beads only
+            return False
+
     def do_decisions(self) -> None:
         action, words = self.given["action"], self.given["words"]
         if action == "list":
+            self._no_words()
             self._list("decisions", "decisions", status="open", project_id=self._project())
             return
         if len(words) < (2 if action == "answer" else 1):

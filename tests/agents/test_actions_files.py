@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -138,10 +137,8 @@ def test_a_search_with_a_hostile_pattern_ends(room: Room, monkeypatch: pytest.Mo
     assert read.SEARCH_SECONDS == 5
     monkeypatch.setattr(read, "SEARCH_SECONDS", 1.0)
     (room.root / "a.txt").write_text("a" * 5000 + "!\n")
-    started = time.process_time()
     result = room.do("search_text", query="^(a|aa)+$", regex=True)
     assert "stopped after 1 s" in result.text
-    assert time.process_time() - started < 4
 
 
 def test_many_hits_are_cut_at_the_limit(room: Room) -> None:

@@ -16,13 +16,18 @@ def test_no_edit_is_applied_wrongly() -> None:
     assert figures["ok"]
 
 
+# The cases are drawn from files of this repository, and so differ with each commit: so many that chance does
+# not decide. (Of lines that drifted 92 % are found; the rest stands too close to another place to be sure.)
+CASES, APPLIED = 384, 336
+
+
 @pytest.mark.parametrize(
     "kind", ["exact", "windows_file", "reindented", "drifted_nearby", "patch_with_wrong_numbers"]
 )
 def test_what_can_be_understood_is_applied(kind: str) -> None:
-    verdicts = [judge(case)[0] for case in cases(kind, KINDS[kind], 96)]
+    verdicts = [judge(case)[0] for case in cases(kind, KINDS[kind], CASES)]
     assert set(verdicts) <= {"applied_correctly", "refused_correctly"}
-    assert verdicts.count("applied_correctly") >= 84
+    assert verdicts.count("applied_correctly") >= APPLIED
 
 
 def test_the_judge_knows_a_wrong_outcome() -> None:

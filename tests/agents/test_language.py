@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from apps.agents.replies import read_reply, valid_history
 from apps.agents.replies.language import Instruction, read_language, strip
 from apps.agents.replies.language_values import KINDS, VALUES, duration, instruction_check
 from apps.core.errors import BadInput
+from tests.growth import assert_linear
 
 QUICK = settings(max_examples=150, deadline=None)
 
@@ -269,7 +269,6 @@ def test_what_is_written_is_read_back(
      '<loom>\nWORKFLOW: x\nINPUT: {"a": "', "</loom>", "LIST: a\n"],
 )  # fmt: skip
 def test_time_grows_with_the_text_and_no_faster(piece: str) -> None:
-    text = "<loom>\n" + piece * (200_000 // len(piece)) + "\n</loom>"
-    started = time.monotonic()
-    read_language(text)
-    assert time.monotonic() - started < 3
+    assert_linear(
+        lambda size: read_language("<loom>\n" + piece * (size // len(piece)) + "\n</loom>"), 200_000
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -12,101 +11,55 @@ from hypothesis import strategies as st
 
 from apps.agents.replies import read_reply, valid_history
 from apps.agents.replies.reading import MAX_REPLY
+from tests.agents.hostile import HOSTILE, MILLION
 from tests.agents.test_replies import assert_valid, tool_call
-
-MILLION = 1_000_000
-HOSTILE = [
-    "[",
-    "{",
-    '{"',
-    '{"a":',
-    "[{",
-    "{}",
-    '{"a":1}',
-    '"',
-    "{'a':'",
-    '{"actions":[',
-    '{"a":[',
-    '{"a":"""',
-    "{//",
-    "{#",
-    "<think>",
-    "</think>",
-    "</think>{",
-    "<function=read_file>",
-    "<function=read_file><parameter=path>",
-    '{"actions":[{"type":"read_file"',
-    '[{"type":"read_file","path":"a"},',
-    '{"type":"read_file" ',
-    "<tool_call>",
-    "to=functions.a ",
-    "{ \n",
-    ", ",
-    "\\",
-    '{"notes": "a" b',
-    '{"a":1e999}',
-    "[TOOL_CALLS]a ",
-    "\nread_file(",
-    "\nread_file(path='",
-    "\n[read_file(path='a'),",
-    "```python\nread_file(x)\n",
-    "```\nread_file(path='a')\nx\n",
-    "\n<read_file>",
-    "\n<read_file><path>",
-    "\nAction: a\n",
-    "\n>>>a\n",
-    "\n>>>a\n{",
-    "{/*",
-    "{“",
-    "<tool_response>",
-    "```\n{",
-    '\n{"a"',
-    "\0",
-    "\ud800",
-]
+from tests.growth import assert_linear
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_megabyte_of_garbage_is_read_in_under_a_second(piece: str) -> None:
-    text = piece * (MILLION // len(piece))
-    started = time.process_time()
-    reading = read_reply(text)
-    message = valid_history(text, [], reading)
-    assert time.process_time() - started < 1.5, "generous for slow machines; about a third of it is usual"
-    assert reading.error.startswith("Reply not understood")
-    assert len(reading.error) < 2000
-    assert_valid(message, reading)
+def test_garbage_is_read_in_time_that_grows_with_it(piece: str) -> None:
+    def read(size: int) -> None:
+        text = piece * (size // len(piece))
+        reading = read_reply(text)
+        message = valid_history(text, [], reading)
+        assert reading.error.startswith("Reply not understood")
+        assert len(reading.error) < 2000
+        assert_valid(message, reading)
+
+    assert_linear(read, MILLION // 4)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("before", "piece", "after"),
     [
-        '{"a":"' + "\\" * MILLION,
-        "{" + " " * MILLION,
-        '{"a":' + "9" * MILLION,
-        '{"actions":[{"type":"a"b' + ', {"type":"read_file"}' * (MILLION // 22),
-        '{"actions":[{"type":x' + ', {"type":"read_file" ' * (MILLION // 22),
-        '{"type":"' + "a" * MILLION,
-        "<function=read_file><parameter=path>" + "</parameter> " * (MILLION // 13),
-        '{"actions":[' + " " * MILLION + "x",
-        "to=functions.a" + " " * MILLION,
-        " " * MILLION + '{"type":"x"}' * 1000,
-        "\n" + " " * MILLION + "read_fil",
-        "<tool_call>" + "\n" * MILLION + "{",
+        ('{"a":"', "\\", ""),
+        ("{", " ", ""),
+        ('{"a":', "9", ""),
+        ('{"actions":[{"type":"a"b', ', {"type":"read_file"}', ""),
+        ('{"actions":[{"type":x', ', {"type":"read_file" ', ""),
+        ('{"type":"', "a", ""),
+        ("<function=read_file><parameter=path>", "</parameter> ", ""),
+        ('{"actions":[', " ", "x"),
+        ("to=functions.a", " ", ""),
+        ("", " ", '{"type":"x"}' * 1000),
+        ("\n", " ", "read_fil"),
+        ("<tool_call>", "\n", "{"),
     ],
     ids=range(12),
 )
-def test_long_pieces_are_read_in_under_a_second(text: str) -> None:
-    started = time.process_time()
-    assert read_reply(text).actions == ()
-    assert time.process_time() - started < 1.5
+def test_long_pieces_are_read_in_time_that_grows_with_them(before: str, piece: str, after: str) -> None:
+    def read(size: int) -> None:
+        assert read_reply(before + piece * (size // len(piece)) + after).actions == ()
+
+    assert_linear(read, MILLION // 4)
 
 
-def test_hostile_arguments_are_read_in_under_a_second() -> None:
-    started = time.process_time()
-    for piece in ("[", '{"a":', '\\"', "{'a':", '"'):
-        assert read_reply("", [tool_call(piece * (MILLION // len(piece)))]).actions == ()
-    assert time.process_time() - started < 1.5
+@pytest.mark.parametrize("piece", ["[", '{"a":', '\\"', "{'a':", '"'])
+def test_hostile_arguments_are_read_in_time_that_grows_with_them(piece: str) -> None:
+    def read(size: int) -> None:
+        assert read_reply("", [tool_call(piece * (size // len(piece)))]).actions == ()
+
+    assert_linear(read, MILLION // 4)
 
 
 def test_a_reply_too_long_to_be_one_is_refused() -> None:

@@ -126,6 +126,13 @@ def test_a_test_run_that_only_took_another_time_is_not_news() -> None:
     assert trail.stale == 1
 
 
+def test_another_number_in_a_file_is_news() -> None:
+    trail = Trail()
+    turns(trail, (action("read_file", path="pyproject.toml"), "version = 1"))
+    turns(trail, (action("read_file", path="pyproject.toml"), "version = 2"))
+    assert trail.stale == 0
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

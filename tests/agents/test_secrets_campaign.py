@@ -13,6 +13,7 @@ from tests.campaigns._secret_places import Finder
 pytestmark = [
     pytest.mark.skipif(not sandbox_status().available, reason="no sandbox here"),
     pytest.mark.django_db(transaction=True),
+    pytest.mark.once,
 ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.agents.clone import clone_to
 from apps.agents.hub import Hub
 from apps.agents.workspace import Workspace
 from apps.core.errors import Unavailable
@@ -69,9 +70,17 @@ def test_a_read_only_disk_is_said(small_disk: Path) -> None:
         lambda: work.snapshot("Turn", REF),
         lambda: hub.commit_files("main", {"a": b"3"}, "Second"),
         lambda: hub.export(first, small_disk / "x"),
-        lambda: hub.clone_to(small_disk / "out"),
+        lambda: clone_to(hub, small_disk / "out"),
     ):
         with pytest.raises(Unavailable, match="The disk is read-only"):
             attempt()
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert work.snapshot("Turn", REF)[1] is True
+
+
+def test_a_repository_is_delivered_to_a_directory_that_is_mounted(small_disk: Path, tmp_path: Path) -> None:
+    hub = Hub(tmp_path / "1.git")
+    hub.create()
+    hub.commit_files("main", {"a": b"1"}, "One")
+    clone_to(hub, small_disk)
+    assert sorted(entry.name for entry in small_disk.iterdir()) == [".git", "a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,8 +16,9 @@ from pytest_django import Settings
 
 from apps.agents.hub import Hub
 from apps.agents.models import Session
-from apps.agents.places import hub_path, session_ref, worktree_path
+from apps.agents.places import checkout_path, hub_path, session_ref, worktree_path
 from apps.agents.workspace import KEPT, Workspace
+from apps.agents.worktrees import checkouts_clean
 from tests.world import World, world_build
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +129,15 @@ def test_folders_of_sessions_that_are_not_known_are_listed_and_left(world: World
     assert (row["state"], row["dirty"]) == ("unknown", None)
     assert command("clean", "--keep-hours", "0")["removed"] == 0
     assert (tmp_path / "worktrees" / "424242" / "0").exists()
+
+
+def test_checkouts_that_a_killed_worker_left_are_removed_after_a_day(world: World) -> None:
+    left, new = checkout_path("bead-1-1-9.2"), checkout_path("bead-1-1-9.3")
+    for place in (left, new):
+        (place / "src").mkdir(parents=True)
+    file = checkout_path("bundle-x")
+    file.touch()
+    for place in (left, file):
+        os.utime(place, (0, 0))
+    assert checkouts_clean() == 2
+    assert [one.name for one in new.parent.iterdir()] == [new.name]

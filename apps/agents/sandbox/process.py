@@ -83,6 +83,7 @@ class Outcome:
 
 def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> Outcome:
     """Run the plan to its end or to its deadline; returns when all its processes are gone."""
+    reap_now_and_then()
     began, kept = time.monotonic(), Kept(limits.output, margin=margin)
     process = subprocess.Popen(
         LAUNCH,
@@ -91,10 +92,9 @@ def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> O
         cwd="/", start_new_session=True,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
-    reap_now_and_then()
     listed: Path | None = None
     try:
-        listed = record(process.pid, plan.mark)  # a full disk may refuse it
+        listed = record(process.pid, plan.mark, plan.watched)  # a full disk may refuse it
         watch = Watch(process.pid, plan.watched, limits)
         _tell(process, plan.encode())
         with outside():

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from apps.agents.sandbox.plan import HOME, MIB, Limits
+from apps.agents.sandbox.records import below
 
 SCRATCH = ("/tmp", HOME, "/dev/shm")  # noqa: S108 - the sandbox's own
 TICK = 0.25  # seconds between two looks at memory
@@ -40,10 +40,10 @@ class Watch:
 
     def passed(self) -> str:
         """Which limit was passed; "" if none."""
-        below = list(_below(self._pid))
-        if sum(map(_resident, below)) > self._limits.resident:
+        running = list(below(self._pid))
+        if sum(map(_resident, running)) > self._limits.resident:
             return f"holding more than {self._limits.resident // MIB} MiB of memory"
-        if below and _scratch_files(below[-1]) > self._limits.files:
+        if running and _scratch_files(running[-1]) > self._limits.files:
             return f"making more than {self._limits.files} files"
         return self._disk() if self._root is not None else ""
 
@@ -63,21 +63,6 @@ class Watch:
         if count - self._before[1] > self._limits.files:
             return f"making more than {self._limits.files} files"
         return ""
-
-
-def _below(pid: int) -> Iterator[int]:
-    """All living descendants of a process."""
-    pending = [pid]
-    while pending:
-        parent = pending.pop()
-        try:
-            for task in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - a few µs, and there may be many
-                listing = Path(f"/proc/{parent}/task/{task}/children").read_text()
-                found = [int(child) for child in listing.split()]
-                yield from found
-                pending += found
-        except OSError:
-            continue  # it ended meanwhile
 
 
 def _resident(pid: int) -> int:

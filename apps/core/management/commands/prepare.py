@@ -22,4 +22,4 @@ class Command(BaseCommand):
             raise CommandError(error.told, returncode=2) from error
         if password is not None:
             self.stdout.write(f"Created the administrator: user admin, password {password}")
-            self.stdout.write("It is shown only this once; change it at /admin/password_change/.")
+            self.stdout.write("It is shown only this once; change it at /account/password/.")

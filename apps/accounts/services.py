@@ -18,10 +18,15 @@ from apps.events.bus import emit
 DEFAULT_ORGANIZATION = "local"
 
 
+def slug_of(name: str) -> str:
+    """An organization is known by how its name is spelled in addresses."""
+    return slugify(name)[:60]
+
+
 @transaction.atomic
 def organization_ensure(*, name: str) -> Organization:
     """The organization of that name, created if missing."""
-    slug = slugify(name)[:60]
+    slug = slug_of(name)
     if not slug:
         raise BadInput(f"{name!r} is no name for an organization.", hint="Use letters or digits.")
     organization, created = Organization.objects.get_or_create(
@@ -37,7 +42,7 @@ def organization_ensure(*, name: str) -> Organization:
 @transaction.atomic
 def organization_create(*, name: str, owner: User) -> Organization:
     """A new organization with its first administrator; Conflict if there is one of that name."""
-    if Organization.objects.filter(slug=slugify(name)[:60]).exists():
+    if Organization.objects.filter(slug=slug_of(name)).exists():
         raise Conflict("There is an organization of that name, or one that is spelled alike.")
     organization = organization_ensure(name=name)
     membership_set(user=owner, organization=organization, role=Role.ADMIN, actor=str(owner))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.urls import NoReverseMatch, reverse
 
 from apps.accounts.models import Membership, Role, User
@@ -53,11 +54,19 @@ def _decision(event: Event) -> Notice | None:
     """Questions for a person, and votes that are asked of people by name."""
     people = _with(event, "decisions:write")
     if not event.data.get("needs_person"):
-        people = people.filter(username__in=event.data.get("voters") or [])
+        people = _voters(people, event.data.get("voters") or [])
     title = "Your vote is asked for" if event.data.get("voters") else "A decision waits for you"
     return Notice(
         Rule.DECISION, title, _text(event, "question"), people, _priority(event), _decision_page(event)
     )
+
+
+def _voters(people: QuerySet[User], named: list[str]) -> QuerySet[User]:
+    """Those among the people who may vote, by the names that votes are taken under: `Ann`, `user-ann`."""
+    names = {name.lower() for name in named}
+    names |= {name.removeprefix("user-") for name in names}
+    exact = {*named, *(name.removeprefix("user-") for name in named)}  # SQLite lowers no letters but A to Z
+    return people.alias(called=Lower("username")).filter(Q(called__in=names) | Q(username__in=exact))
 
 
 @rule("decision.escalated")

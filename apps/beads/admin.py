@@ -17,10 +17,11 @@ from django.utils.html import format_html
 from redis.exceptions import ConnectionError as BrokerGone
 
 from apps.accounts.models import User
+from apps.beads.changing import bead_finish
 from apps.beads.comments import comment_delete
 from apps.beads.jobs import beads_export
 from apps.beads.models import Bead, Comment, Dependency
-from apps.beads.services import TEXTS, bead_close, bead_create, bead_reopen, bead_update
+from apps.beads.services import TEXTS, bead_create, bead_reopen, bead_update
 from apps.core.admin import (
     HistoryAdmin,
     HistoryInline,
@@ -279,8 +280,7 @@ class CommentAdmin(HistoryAdmin):
 def _close(bead: Bead, *, reason: str, actor: str) -> None:
     if bead.status == Bead.Status.IN_PROGRESS:
         raise Conflict(f"{bead.key} is being worked on.", hint="Cancel its run first.")
-    if not bead_close(bead=bead, reason=reason, actor=actor):
-        raise Conflict(f"{bead.key} is closed already.")
+    bead_finish(bead=bead, reason=reason, actor=actor)
 
 
 @admin.action(description="Export beads of selected projects as JSONL", permissions=["view"])

@@ -91,7 +91,10 @@ def bead_finish(*, bead: Bead, reason: str, actor: str = "") -> None:
     """Close a bead by hand; Conflict while its run is at work, or if it is closed."""
     Project.objects.locked(bead.project_id)
     status = Bead.objects.values_list("status", flat=True).get(pk=bead.pk)
-    if status == Bead.Status.IN_PROGRESS and _is_at_work(bead):
+    at_work = Run.objects.unfinished().filter(bead_id=bead.pk, cancel_requested=False)
+    if status == Bead.Status.BLOCKED:  # what waits or is paused ends with the bead; not what was resumed
+        at_work = at_work.filter(parent=None, status=Run.Status.RUNNING, pause_requested=False)
+    if status in {Bead.Status.IN_PROGRESS, Bead.Status.BLOCKED} and at_work.exists():
         raise Conflict(f"{bead.key} is being worked on.", hint="Cancel its run first.")
     if not bead_close(bead=bead, reason=reason, actor=actor):
         raise Conflict(f"{bead.key} is closed already.")

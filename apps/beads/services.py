@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -18,6 +18,8 @@ from apps.core.states import move
 from apps.engine.models import Run
 from apps.events.bus import Fact, emit, emit_all
 from apps.projects.models import Project, Requirement
+
+_reopen_objections: list[Callable[[Bead], None]] = []
 
 TITLE_CHARS = 500
 TEXTS = (
@@ -264,17 +266,21 @@ def bead_block(*, bead: Bead, reason: str, actor: str = "") -> None:
         _tell_status(bead, "bead.blocked", Bead.Status.BLOCKED, actor=actor, reason=reason)
 
 
+def objects_to_reopen(objection: Callable[[Bead], None]) -> Callable[[Bead], None]:
+    """Register what raises Conflict if a blocked bead is not to be reopened."""
+    _reopen_objections.append(objection)
+    return objection
+
+
 @transaction.atomic
 def bead_reopen(*, bead: Bead, reason: str = "", actor: str = "") -> None:
     """Make a blocked, deferred or closed bead workable again, and its epic with it."""
     Project.objects.locked(bead.project_id)
     current = Bead.objects.get(pk=bead.pk)
-    at_work = Run.objects.unfinished().filter(bead_id=bead.pk, cancel_requested=False)
-    if current.status == Bead.Status.BLOCKED and at_work.exists():
-        raise Conflict(
-            f"Work on {bead.key} is not over, it waits for an answer.",
-            hint="Answer its open question instead.",
-        )
+    if current.status in {Bead.Status.BLOCKED, Bead.Status.CLOSED}:
+        _refuse_unfinished(current)
+    for objection in _reopen_objections if current.status == Bead.Status.BLOCKED else ():
+        objection(current)
     if not move(
         Bead.objects.filter(pk=bead.pk),
         to=Bead.Status.OPEN,
@@ -290,6 +296,21 @@ def bead_reopen(*, bead: Bead, reason: str = "", actor: str = "") -> None:
     if current.parent_id is not None:
         _reopen_epic(current.parent_id, actor=actor)
     beads_announce(bead_ids=[bead.pk])
+
+
+def _refuse_unfinished(bead: Bead) -> None:
+    """What cleans up after the last work would take apart the work that begins meanwhile."""
+    left = Run.objects.unfinished().filter(bead_id=bead.pk)
+    if bead.status == Bead.Status.BLOCKED and left.filter(cancel_requested=False).exists():
+        raise Conflict(
+            f"Work on {bead.key} is not over, it waits for an answer.",
+            hint="Answer its open question instead.",
+        )
+    if left.filter(parent=None).exists():
+        raise Conflict(
+            f"The last work on {bead.key} is still being ended.",
+            hint="Try again in a moment. If it goes on like this, cancel its run.",
+        )
 
 
 def _reopen_epic(parent_id: int, *, actor: str) -> None:

@@ -19,7 +19,7 @@ from apps.beads.models import Bead
 from apps.core.api_lists import TRUE, Filter, Listing, as_asked, bad, flag, moment, numbers, words
 from apps.core.errors import BadInput, Forbidden, NotFound
 from apps.decisions.authority import AgentVoice, agent_find
-from apps.decisions.models import DEADLINE, THRESHOLD, Decision, Vote
+from apps.decisions.models import DEADLINE, THRESHOLD, Decision, DecisionQuerySet, Vote
 from apps.decisions.services import decision_decide, decision_request, vote_cast
 from apps.decisions.tally import tally_of
 from apps.projects.models import Project
@@ -263,13 +263,12 @@ class DecisionViewSet(TenantViewSet):
         is_mine = self.request.query_params.get("mine", "").strip().lower() in TRUE
         return self._mine(rows) if self.action == "list" and is_mine else rows
 
-    def _mine(self, rows: QuerySet[Decision]) -> QuerySet[Decision]:
+    def _mine(self, rows: Any) -> DecisionQuerySet:
         """What waits for this person: as somebody who may decide, or as one of the voters."""
         user: Any = self.request.user
         rows = rows.filter(status=Decision.Status.OPEN)
-        rows = rows_with(user, f"{self.resource}:{WRITE}", rows, self.organization_path)
-        votes = [row.pk for row in rows.exclude(voters=[]) if user.username in tally_of(row).missing]
-        return rows.filter(Q(needs_person=True) | Q(pk__in=votes))
+        mine: DecisionQuerySet = rows_with(user, f"{self.resource}:{WRITE}", rows, self.organization_path)
+        return mine.filter(Q(needs_person=True) | Q(pk__in=mine.unvoted_by(user.username)))
 
     def create(self, request: Request) -> Response:
         given = self._read(QuestionInput)

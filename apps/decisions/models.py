@@ -17,12 +17,24 @@ DEADLINE = timedelta(hours=48)
 THRESHOLD = 2 / 3
 
 
+def person_names(username: str) -> tuple[str, str]:
+    """How a person may be named as a voter."""
+    return username, f"user-{username}"
+
+
 class DecisionQuerySet(models.QuerySet["Decision"]):
     def for_user(self, user: Any) -> DecisionQuerySet:
         return visible_to(user, self, "project__organization_id")
 
     def open(self) -> DecisionQuerySet:
         return self.filter(status=Decision.Status.OPEN)
+
+    def unvoted_by(self, username: str) -> list[int]:
+        """Ids of those put to the vote on which this person, who is one of the voters, has not voted."""
+        rows, names = self.exclude(voters=[]).prefetch_related("votes"), person_names(username)
+        asked = {row.pk: voter.casefold() for row in rows if (voter := row.voter_among(*names))}
+        said = {row.pk: {vote.voter.casefold() for vote in row.votes.all()} for row in rows}
+        return [pk for pk, voter in asked.items() if voter not in said[pk]]
 
 
 class Decision(Timestamped):
@@ -111,6 +123,25 @@ class Decision(Timestamped):
     @property
     def keys(self) -> list[str]:
         return [option["key"] for option in self.options]
+
+    def label(self, choice: str) -> str:
+        """An answer by the words that its option has; a free answer, or an option without, by itself."""
+        labels = (option.get("label") for option in self.options if option["key"] == choice)
+        return next(labels, "") or choice
+
+    @property
+    def chosen(self) -> str:
+        return self.label(self.choice)
+
+    @property
+    def is_vote(self) -> bool:
+        """Whether its voters decide it, and not a person alone."""
+        return bool(self.voters) and not self.needs_person
+
+    def voter_among(self, *names: str) -> str | None:
+        """The voter that one of these names is, as the decision spells it."""
+        known = {name.casefold() for name in names}
+        return next((str(voter) for voter in self.voters if voter.casefold() in known), None)
 
     @property
     def is_routine(self) -> bool:

@@ -15,7 +15,7 @@ from apps.core.masking import masker, scope_of
 from apps.core.states import move
 from apps.decisions.authority import AgentVoice, authority_require
 from apps.decisions.deadlines import deadline_pass, decision_escalate
-from apps.decisions.models import DEADLINE, THRESHOLD, Decision, Vote
+from apps.decisions.models import DEADLINE, THRESHOLD, Decision, Vote, person_names
 from apps.decisions.settling import NAME_CHARS, already_closed, answer, clock_key, locked, resolve, tell
 from apps.decisions.tally import tally_of
 from apps.engine.services import run_start
@@ -77,7 +77,8 @@ def decision_request(
         default_choice=default, lapses=lapses, voters=required, threshold=threshold,
     )  # fmt: skip
     told = {"requester_id": requester, "options": keys, "needs_person": decision.needs_person}
-    tell(decision, "decision.created", actor=requester, priority=priority, **told, **(details or {}))
+    more = {**({"voters": required} if required else {}), **(details or {})}
+    tell(decision, "decision.created", actor=requester, priority=priority, **told, **more)
     clock_start(decision=decision)
     return decision
 
@@ -226,21 +227,23 @@ def vote_cast(
 
 def answer_give(*, decision: Decision, person: str, choice: str, rationale: str = "") -> str:
     """A person's answer as a page takes it: it decides, or is a vote where votes decide; what came of it."""
-    if decision.voters and not decision.needs_person:
-        vote = vote_cast(decision=decision, voter=person, choice=choice, rationale=rationale)
-        return f"Voted: {vote.choice}. {tally_of(decision).words()}"
+    if decision.is_vote:
+        earlier = decision.votes.filter(voter=decision.voter_among(*person_names(person)) or "").first()
+        confidence = earlier.confidence if earlier else 1.0  # pages do not ask for it: it stays
+        vote = vote_cast(
+            decision=decision, voter=person, choice=choice, confidence=confidence, rationale=rationale
+        )
+        return f"Voted: {decision.label(vote.choice)}. {tally_of(decision).words()}"
     decided = decision_decide(decision=decision, choice=choice, decider=person, rationale=rationale)
-    return f"Answered: {decided.choice}. The work goes on."
+    return f"Answered: {decided.chosen}. Who waits for it is told."
 
 
 def _voter_named(decision: Decision, voter: str, agent: AgentVoice | None) -> str:
     if not decision.voters:
         raise Conflict("This decision is not put to the vote.", hint="Decide it instead.")
-    names = {voter.casefold(), f"user-{voter}".casefold()} | (
-        {agent.name.casefold(), agent.role.casefold()} if agent else set()
-    )
-    if (name := next((name for name in decision.voters if name.casefold() in names), None)) is None:
+    names = [agent.name, agent.role] if agent else []
+    if (name := decision.voter_among(*person_names(voter), *names)) is None:
         raise Forbidden(
             f"{voter} is none of the voters.", details={"voters": decision.voters, "voter": voter}
         )
-    return str(name)
+    return name

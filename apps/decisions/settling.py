@@ -106,7 +106,7 @@ def already_closed(decision: Decision) -> Conflict:
         return Conflict(f"The deadline of this decision has passed ({when}).", details=said)
     said |= {"decision": decision.choice, "decider_id": decision.decider, "decided_at": when}
     if decision.decided_by == Decision.Way.DEADLINE:
-        hint = f"Its deadline passed ({when}), so {decision.choice!r} was taken as declared."
+        hint = f"Its deadline passed ({when}), so “{decision.chosen}” was taken as declared."
     else:
-        hint = f"{decision.decider or 'Somebody'} decided {decision.choice!r} ({when})."
+        hint = f"{decision.decider or 'Somebody'} decided “{decision.chosen}” ({when})."
     return Conflict("This decision was answered already.", hint=hint, details=said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apps.decisions.models import Decision, Vote
@@ -17,6 +17,7 @@ class Tally:
     cast: int
     missing: list[str]
     threshold: float
+    labels: dict[str, str] = field(default_factory=dict)  # the words of the options that have any
 
     @property
     def total(self) -> float:
@@ -58,7 +59,8 @@ class Tally:
         }
 
     def words(self) -> str:
-        shares = ", ".join(f"{key} {weight:g}" for key, weight in self.weights.items()) or "none"
+        told = [f"{self.labels.get(key, key)} {weight:g}" for key, weight in self.weights.items()]
+        shares = ", ".join(told) or "none"
         missing = f"; no vote from {', '.join(self.missing)}" if self.missing else ""
         return f"Votes by weight: {shares} (needed: {self.threshold:.0%}){missing}."
 
@@ -74,4 +76,5 @@ def tally_of(decision: Decision, votes: Iterable[Vote] | None = None) -> Tally:
         cast=len(rows),
         missing=[voter for voter in decision.voters if voter.casefold() not in voted],
         threshold=decision.threshold,
+        labels={key: decision.label(key) for key in decision.keys},
     )

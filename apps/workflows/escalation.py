@@ -48,15 +48,16 @@ def bead_escalate(*, bead: Bead, reason: str, returned_to: str = "", actor: str 
     bead = Bead.objects.select_related("project").get(pk=bead.pk)
     if bead.status in {Bead.Status.CLOSED, Bead.Status.DEFERRED}:
         raise Conflict(f"{bead.key} is {bead.status}; there is no work on it to escalate.")
-    earlier = Decision.objects.filter(bead=bead, kind=Decision.Kind.ESCALATION)
-    if known := earlier.open().select_related("project", "bead").first():
+    if known := before_ceo(bead.pk):
         return known
+    earlier = Decision.objects.filter(bead=bead, kind=Decision.Kind.ESCALATION)
     _returnee(bead.project, returned_to)
+    reason = reason.strip() or "No reason was given."
     origin = f"escalation:{bead.pk}:{earlier.count() + 1}"
     run = run_start(
         flow=ESCALATION_FLOW,
         key=origin,
-        input={"bead_id": bead.pk, "origin": origin, "returned_to": returned_to},
+        input={"bead_id": bead.pk, "origin": origin, "returned_to": returned_to, "reason": reason},
         organization_id=bead.project.organization_id,
         project_id=bead.project_id,
     )
@@ -65,9 +66,24 @@ def bead_escalate(*, bead: Bead, reason: str, returned_to: str = "", actor: str 
             run_pause(run_id=at_work.pk, actor=actor)
     if bead.priority != 0:
         bead_update(bead=bead, priority=0, actor=actor)
-    reason = reason.strip() or "No reason was given."
     bead_block(bead=bead, reason=f"Escalated to the CEO: {reason}", actor=actor)
     return _put_before_ceo(bead, reason, run_id=run.pk, origin=origin, returned_to=returned_to, actor=actor)
+
+
+def before_ceo(bead_id: int) -> Decision | None:
+    """What is asked while a bead is before the CEO: how it goes on, or what the CEO wants to know."""
+    under_way = Run.objects.unfinished().filter(flow=ESCALATION_FLOW)
+    asked = Decision.objects.open().filter(bead_id=bead_id, run_id__in=under_way.values("pk"))
+    return asked.select_related("project", "bead").order_by("-pk").first()
+
+
+def before_ceo_refuse(bead_id: int) -> None:
+    """Conflict while a bead is before the CEO: its work costs nothing until they have answered."""
+    if (asked := before_ceo(bead_id)) is not None:
+        key = asked.bead.key if asked.bead else ""
+        raise Conflict(
+            f"{key} is before the CEO.", hint="Its work goes on, or ends, by the answer to that question."
+        )
 
 
 def _put_before_ceo(
@@ -100,20 +116,28 @@ def _put_before_ceo(
 
 
 @flow(ESCALATION_FLOW)
-def bead_escalation(bead_id: int, origin: str, returned_to: str) -> dict[str, Any]:
-    """Wait for the CEO and do as they say, once."""
+def bead_escalation(bead_id: int, origin: str, returned_to: str, reason: str = "") -> dict[str, Any]:
+    """Wait for the CEO and do as they say, once. (Runs that older versions began know no `reason`.)"""
     asked = step(escalation_find, origin=origin)
     while True:
         said = wait_for(f"decision:{asked['decision']}") or {}
         choice = said.get("choice")
         if choice is None:
-            step(escalation_withdrawn, bead_id=bead_id)
+            while step(escalation_withdrawn, bead_id=bead_id):
+                sleep(POLL_S)
             return {"status": "withdrawn"}
         if choice != MORE:
             break
         question = step(more_ask, bead_id=bead_id, returned_to=returned_to, said=said)
         told = answer(question["decision"], project_id=asked["project"], bead_id=bead_id)
-        asked = step(escalate_again, bead_id=bead_id, origin=origin, returned_to=returned_to, told=told)
+        asked = step(
+            escalate_again,
+            bead_id=bead_id,
+            origin=origin,
+            returned_to=returned_to,
+            told=told,
+            reason=reason,
+        )
     step(work_cancel, bead_id=bead_id)
     while step(work_goes_on, bead_id=bead_id):
         sleep(POLL_S)
@@ -154,13 +178,15 @@ def more_ask(*, bead_id: int, returned_to: str, said: dict[str, Any]) -> dict[st
     return {"decision": decision.pk}
 
 
-def escalate_again(*, bead_id: int, origin: str, returned_to: str, told: dict[str, Any]) -> dict[str, Any]:
+def escalate_again(
+    *, bead_id: int, origin: str, returned_to: str, told: dict[str, Any], reason: str
+) -> dict[str, Any]:
     bead, execution = _bead(bead_id), current()
     words = f"You asked for more; {told.get('decider') or 'nobody'} says: {told.get('choice') or '(nothing)'}"
     why = f"\n{told['rationale']}" if told.get("rationale") else ""
     decision = _put_before_ceo(
         bead,
-        bead.blocked_reason.removeprefix("Escalated to the CEO: "),
+        reason or bead.blocked_reason.removeprefix("Escalated to the CEO: "),
         run_id=execution.run.pk,
         origin=f"{origin}:{execution.seq}",
         returned_to=returned_to,
@@ -170,10 +196,10 @@ def escalate_again(*, bead_id: int, origin: str, returned_to: str, told: dict[st
     return {"decision": decision.pk, "project": bead.project_id}
 
 
-def work_cancel(*, bead_id: int) -> None:
-    for run in Run.objects.unfinished().filter(bead_id=bead_id, parent=None):
+def work_cancel(*, bead_id: int, actor: str = "the CEO") -> None:
+    for run in Run.objects.unfinished().filter(bead_id=bead_id, parent=None, cancel_requested=False):
         with suppress(Conflict), transaction.atomic():  # it has ended meanwhile
-            run_cancel(run_id=run.pk, actor="the CEO")
+            run_cancel(run_id=run.pk, actor=actor)
 
 
 def work_goes_on(*, bead_id: int) -> bool:
@@ -203,20 +229,30 @@ def bead_return(*, bead_id: int, returned_to: str, said: dict[str, Any]) -> None
         bead_block(bead=bead, reason=f"Returned to {person}: {why}", actor=who)
 
 
-def escalation_withdrawn(*, bead_id: int) -> None:
-    """Nobody decides any more: the work goes on where it was paused."""
-    resumed = 0
-    for run in Run.objects.unfinished().filter(bead_id=bead_id):
+def escalation_withdrawn(*, bead_id: int) -> bool:
+    """Nobody decides any more: the work goes on where it was paused, or ends if somebody closed the bead.
+
+    True if work that was canceled meanwhile still stops: the bead is opened again after that.
+    """
+    work_hold(_bead(bead_id))
+    bead = _bead(bead_id)
+    if bead.status == Bead.Status.CLOSED and not bead.merged_commit:
+        work_cancel(bead_id=bead_id, actor="loom")
+        return False
+    runs = Run.objects.unfinished().filter(bead_id=bead_id)
+    for run in runs:
         with suppress(Conflict), transaction.atomic():  # it was not paused
             run_resume(run_id=run.pk, actor="loom")
-            resumed += 1
-    bead = _bead(bead_id)
     asks_else = Decision.objects.open().filter(bead=bead, kind=Decision.Kind.STUCK).exists()
-    if bead.status == Bead.Status.BLOCKED and not asks_else:
-        if resumed:
-            bead_resume(bead=bead, actor="loom")
-        else:
-            bead_reopen(bead=bead, reason="The escalation was withdrawn.", actor="loom")
+    if bead.status != Bead.Status.BLOCKED or asks_else:
+        return False
+    if runs.filter(cancel_requested=False).exists():
+        bead_resume(bead=bead, actor="loom")
+    elif runs.exists():
+        return True
+    else:
+        bead_reopen(bead=bead, reason="The escalation was withdrawn.", actor="loom")
+    return False
 
 
 def escalations_withdraw(*, bead_id: int, actor: str = "") -> None:

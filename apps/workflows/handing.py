@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.agents.models import Agent
@@ -12,6 +14,8 @@ from apps.beads.changing import bead_release
 from apps.beads.models import Bead
 from apps.beads.services import bead_claim, bead_reopen, bead_tell, bead_update, beads_announce
 from apps.core.errors import BadInput, Conflict
+from apps.decisions.models import Decision
+from apps.decisions.services import decision_cancel
 from apps.engine.models import Run
 from apps.engine.services import run_cancel
 from apps.projects.models import Project
@@ -85,3 +89,23 @@ def bead_redispatch(*, bead: Bead, reason: str, actor: str) -> bool:
     else:
         bead_reopen(bead=bead, reason=reason, actor=actor)
     return True
+
+
+@transaction.atomic
+def closed_work_end(*, bead_id: int, actor: str = "") -> None:
+    """Somebody closed a bead whose work waits or is paused: nobody needs that any more, and the run ends.
+
+    Else the answer, which may be another bead's as well, or the end of the pause would set to work on what
+    is closed. A run that closes its bead itself is at it just now.
+    """
+    if not Bead.objects.filter(pk=bead_id, status=Bead.Status.CLOSED, merged_commit="").exists():
+        return
+    left = Run.objects.unfinished().filter(bead_id=bead_id, parent=None, cancel_requested=False)
+    left = left.exclude(status=Run.Status.RUNNING, pause_requested=False)
+    runs = list(left.order_by("pk").values_list("pk", flat=True))
+    for run_id in runs:
+        with suppress(Conflict), transaction.atomic():  # it has ended meanwhile
+            run_cancel(run_id=run_id, actor=actor)
+    asked = Decision.objects.open().filter(bead_id=bead_id).exclude(kind=Decision.Kind.ESCALATION)
+    for decision in asked.filter(Q(run_id__in=runs) | Q(kind=Decision.Kind.STUCK)).select_related("project"):
+        decision_cancel(decision=decision, actor=actor)

@@ -59,6 +59,27 @@ def test_each_rule_tells_those_whom_it_concerns_and_nobody_twice(world: World, a
     )
 
 
+@pytest.mark.parametrize("named", ["ann", "Ann", "user-ann"])
+def test_whoever_is_asked_to_vote_hears_of_it(world: World, ann: User, named: str) -> None:
+    decision_request(
+        project=world.project,
+        question="Which?",
+        options=[{"key": "a"}, {"key": "b"}],
+        requester="Engineer",
+        voters=[named, "qa-engineer"],
+    )
+    event = Event.objects.get(kind="decision.created")
+    assert event.data["voters"] == [named, "qa-engineer"]
+    assert told(event) == {"ann": ("decision", "normal")}
+
+
+@pytest.mark.parametrize("named", ["Änn", "user-Änn"])
+def test_whoever_is_asked_to_vote_hears_of_it_in_letters_of_any_language(world: World, named: str) -> None:
+    membership_set(user=User.objects.create_user("Änn"), organization=world.organization, role=Role.USER)
+    event = tell(world, "decision.created", question="Which?", voters=[named])
+    assert told(event) == {"Änn": ("decision", "normal")}
+
+
 def test_of_very_many_people_all_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MAX_PEOPLE", 2)
     for number in range(5):

@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.beads.models import Bead
 from apps.beads.services import bead_claim
 from apps.core.broker import BrokerKeeper, is_external
+from apps.engine.models import Run
 from apps.events.models import Event
 from apps.projects.models import Project
 from tests.admin_pages import page, superuser, world
@@ -106,6 +107,7 @@ def test_beads_are_closed_with_a_reason_and_reopened(client: Client, world: Worl
     client.post(page(Bead, "changelist"), {"action": "close_beads", **chosen})
     bead.refresh_from_db()
     assert (bead.status, bead.close_reason) == ("closed", "Not needed any more.")
+    Run.objects.filter(bead_id=bead.pk).update(status=Run.Status.CANCELED)
     client.post(page(Bead, "changelist"), {"action": "reopen_beads", **chosen})
     bead.refresh_from_db()
     assert (bead.status, bead.close_reason) == ("open", "")

@@ -202,7 +202,7 @@ def test_who_comes_second_hears_who_decided_what(ann: Client, world: World) -> N
     body = late.json()
     assert (body["error"], body["code"]) == ("This decision was answered already.", "conflict")
     assert (body["details"]["decision"], body["details"]["decider_id"]) == ("hash", "ann")
-    assert "ann decided 'hash'" in body["details"]["hint"]
+    assert "ann decided “Store a salted hash”" in body["details"]["hint"]
     again = send(ann, one(decision), "put", choice="hash")
     assert again.status_code == 409
 

@@ -44,11 +44,11 @@ def test_questions_are_listed_shown_and_answered(project: Project) -> None:
     assert "It is personal." in shown
     assert " * hash: Hash it Safe.\n   drop: Drop it" in shown
     assert "UTC, then it is passed on." in shown
-    assert decide(str(asked.pk), "DROP", "--because", "Why not.", "--as", "ann") == "Decided: drop\n"
+    assert decide(str(asked.pk), "DROP", "--because", "Why not.", "--as", "ann") == "Decided: Drop it\n"
     assert decide() == "No decision waits for anybody.\n"
     assert decide("--all") == f"{asked.pk}  Links: Keep it?  [decided drop]\n"
     assert "decided: drop (ann) Why not." in decide(str(asked.pk))
-    with pytest.raises(CommandError, match=r"answered already\. ann decided 'drop'"):
+    with pytest.raises(CommandError, match=r"answered already\. ann decided “Drop it”"):
         decide(str(asked.pk), "hash")
 
 
@@ -64,9 +64,9 @@ def test_votes_are_cast_until_they_decide(project: Project) -> None:
     with pytest.raises(CommandError, match="none of the voters"):
         decide(number, "hash", "--vote")
     said = decide(number, "hash", "--vote", "--as", "ann", "--confidence", "0.9")
-    assert said == "Voted: hash. Votes by weight: hash 0.9 (needed: 67%); no vote from bob.\n"
+    assert said == "Voted: Hash it. Votes by weight: Hash it 0.9 (needed: 67%); no vote from bob.\n"
     said = decide(number, "drop", "--vote", "--as", "bob", "--confidence", "0.1")
-    assert said.startswith("Voted: drop. Decided: hash. Votes by weight: hash 0.9, drop 0.1")
+    assert said.startswith("Voted: Drop it. Decided: Hash it. Votes by weight: Hash it 0.9, Drop it 0.1")
     assert Decision.objects.get().decided_by == "votes"
 
 
@@ -77,3 +77,15 @@ def test_other_organizations_questions_are_not_there(project: Project) -> None:
     with pytest.raises(CommandError, match="There is no decision"):
         decide(str(asked.pk), "yes")
     assert decide("--org", "other", str(asked.pk), "yes") == "Decided: yes\n"
+
+
+def test_a_question_steers_no_terminal(project: Project) -> None:
+    options = [{"key": "yes", "label": "Yes\x1b[2J"}, {"key": "no", "label": "No"}]
+    asked = decision_request(
+        project=project, question="Keep\x1b[2J it?", context="\x1b]0;root\x07Why?", options=options
+    )
+    said = decide() + decide(str(asked.pk)) + decide(str(asked.pk), "yes")
+    assert "Decided: Yes" in said
+    with pytest.raises(CommandError, match="answered already") as late:
+        decide(str(asked.pk), "no")
+    assert "\x1b" not in said + str(late.value)

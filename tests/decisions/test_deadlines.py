@@ -99,7 +99,7 @@ def test_the_declared_default_is_taken_and_who_waits_goes_on(project: Project) -
     assert events(decision) == ["decision.created", "decision.expired", "decision.resolved"]
     with pytest.raises(Conflict, match="answered already") as late:
         decision_decide(decision=decision, choice="hash", decider="ann")
-    assert "'drop' was taken as declared" in late.value.hint
+    assert "“drop” was taken as declared" in late.value.hint
 
 
 def test_a_question_may_lapse_and_who_waits_goes_on_without_an_answer(project: Project) -> None:

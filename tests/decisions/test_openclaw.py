@@ -66,7 +66,7 @@ def test_a_signed_message_answers_a_decision_once(world: World, secret: str) -> 
     )  # sent again: its answer was lost
     late = say(secret, key, "no").json()
     assert (late["status"], late["decision_id"]) == ("error", str(decision.pk))
-    assert "openclaw:bob decided 'approve'" in late["error"]
+    assert "openclaw:bob decided “approve”" in late["error"]
     assert Event.objects.filter(kind="decision.resolved").count() == 1
     (reply,) = Event.objects.filter(kind="openclaw.reply_processed")
     assert (reply.data["decision"], reply.data["channel"], reply.project_id) == (

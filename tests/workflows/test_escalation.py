@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import membership_set, organization_ensure
 from apps.agents.models import Agent
+from apps.beads.comments import comment_add
 from apps.beads.models import Bead
-from apps.beads.services import bead_block, bead_close
+from apps.beads.services import bead_block, bead_close, bead_reopen
 from apps.core.errors import BadInput, Conflict
+from apps.dashboard.moves import bead_move, work_again
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_cancel, decision_decide
 from apps.engine.models import Run
+from apps.engine.services import run_cancel
 from apps.events.models import Event
 from apps.workflows.escalation import bead_escalate
+from apps.workflows.handing import bead_redispatch
 from tests.engine.flows import at_once, let_time_pass
 from tests.workflows.studio import APPROVE, Answer, Studio, done, last, write
 
@@ -165,7 +171,10 @@ def test_needs_more_info_from_a_person_keeps_the_bead_blocked_until_they_answer(
     assert studio.refreshed(bead).status == "blocked"
     decision_decide(decision=question, choice="Yes.", decider="ann")
     studio.run()
-    assert "ann says: Yes." in asked(bead).context
+    again = asked(bead).context
+    assert "ann says: Yes." in again
+    # The bead was blocked before, for another reason; what the CEO decides about is why it was escalated.
+    assert again.startswith("Why it is put before you: It fails again and again.\n")
 
 
 def test_work_is_paused_meanwhile_and_ends_with_the_approval(open_studio: Open) -> None:
@@ -186,6 +195,34 @@ def test_work_is_paused_meanwhile_and_ends_with_the_approval(open_studio: Open) 
     assert Event.objects.filter(kind="bead.closed").count() == 1
 
 
+@pytest.mark.parametrize("has_failed", [True, False], ids=["failed", "never begun"])
+def test_until_the_answer_no_door_sets_it_to_work(studio: Studio, has_failed: bool) -> None:
+    bead = stuck(studio)
+    if has_failed:
+        known = {"organization_id": studio.organization.pk, "project_id": bead.project_id, "bead_id": bead.pk}
+        Run.objects.create(key="failed", flow="bead.work", version=1, status=Run.Status.FAILED, **known)
+    decision = escalate(bead)
+    studio.run()
+    bead = studio.refreshed(bead)
+    doors: list[Callable[[], object]] = [
+        partial(work_again, bead=bead, actor="ann"),
+        partial(bead_move, bead=bead, to="ready", actor="ann"),
+        partial(bead_redispatch, bead=bead, reason="Again.", actor="ann"),
+        partial(bead_reopen, bead=bead, actor="ann"),
+    ]
+    for door in doors:
+        with pytest.raises(Conflict, match="is before the CEO"):
+            door()
+    ann = User.objects.create_user("ann")
+    membership_set(user=ann, organization=studio.organization, role=Role.USER)
+    comment_add(bead=bead, author=ann, content="@agent What about the key?")
+    studio.run()
+    assert studio.refreshed(bead).status == "blocked"
+    decide(decision, "deny")
+    settle(studio)
+    assert studio.refreshed(bead).status == "closed", "it was given out, and built"
+
+
 def test_an_escalation_that_is_withdrawn_lets_the_work_go_on(open_studio: Open) -> None:
     studio = open_studio(unsure)
     bead = studio.bead()
@@ -195,6 +232,27 @@ def test_an_escalation_that_is_withdrawn_lets_the_work_go_on(open_studio: Open) 
     assert Run.objects.get(bead_id=bead.pk, parent=None).status == "waiting"
     assert studio.refreshed(bead).status == "in_progress"
     assert Run.objects.get(flow="bead.escalation").output == {"status": "withdrawn"}
+
+
+def test_a_bead_whose_work_was_canceled_meanwhile_is_reopened_when_that_has_stopped(
+    open_studio: Open,
+) -> None:
+    studio = open_studio(unsure)
+    bead = studio.bead()
+    studio.run()
+    decision = escalate(studio.refreshed(bead))
+    work = Run.objects.get(bead_id=bead.pk, parent=None)
+    run_cancel(run_id=work.pk, actor="ann")
+    held = {"status": Run.Status.RUNNING, "lease_until": timezone.now() + timedelta(hours=1)}
+    Run.objects.filter(pk=work.pk).update(**held)  # it is still at its last step
+    decision_cancel(decision=decision, actor="ann")
+    settle(studio)
+    assert studio.refreshed(bead).status == "blocked"
+
+    Run.objects.filter(pk=work.pk).update(status=Run.Status.READY, lease_until=None)
+    settle(studio)
+    assert Run.objects.get(flow="bead.escalation").output == {"status": "withdrawn"}
+    assert (studio.refreshed(bead).status, studio.refreshed(bead).attempts) == ("in_progress", 2)
 
 
 def test_a_bead_that_is_closed_otherwise_needs_no_decision(studio: Studio) -> None:

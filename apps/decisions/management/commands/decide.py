@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.errors import LoomError
+from apps.core.show import plain
 from apps.decisions.models import Decision
 from apps.decisions.services import decision_decide, vote_cast
 from apps.decisions.tally import tally_of
@@ -42,11 +43,9 @@ class Command(BaseCommand):
             self._show(decision)
             return
         try:
-            self.stdout.write(
-                self._vote(decision, options) if options["vote"] else self._decide(decision, options)
-            )
+            self._say(self._vote(decision, options) if options["vote"] else self._decide(decision, options))
         except LoomError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+            raise CommandError(plain(f"{error.message} {error.hint}".strip())) from error
 
     def _decide(self, decision: Decision, options: dict[str, Any]) -> str:
         decided = decision_decide(
@@ -55,7 +54,7 @@ class Command(BaseCommand):
             rationale=options["because"],
             decider=options["person"],
         )
-        return f"Decided: {decided.choice}"
+        return f"Decided: {decided.chosen}"
 
     def _vote(self, decision: Decision, options: dict[str, Any]) -> str:
         vote = vote_cast(
@@ -66,9 +65,10 @@ class Command(BaseCommand):
             rationale=options["because"],
         )
         decision.refresh_from_db()
+        voted = decision.label(vote.choice)
         if decision.status == Decision.Status.DECIDED:
-            return f"Voted: {vote.choice}. Decided: {decision.choice}. {decision.rationale}"
-        return f"Voted: {vote.choice}. {tally_of(decision).words()}"
+            return f"Voted: {voted}. Decided: {decision.chosen}. {decision.rationale}"
+        return f"Voted: {voted}. {tally_of(decision).words()}"
 
     def _list(self, scope: Any, *, everything: bool) -> None:
         rows = scope if everything else scope.filter(status=Decision.Status.OPEN)
@@ -77,25 +77,29 @@ class Command(BaseCommand):
             options = ", ".join(decision.keys) or "a free answer"
             ending = f"{decision.status} {decision.choice}".strip()
             marks = options if decision.status == Decision.Status.OPEN else ending
-            self.stdout.write(f"{decision.pk}  {decision.project.name}: {decision.question}  [{marks}]")
+            self._say(f"{decision.pk}  {decision.project.name}: {decision.question}  [{marks}]")
         if not found:
-            self.stdout.write("No decision waits for anybody.")
+            self._say("No decision waits for anybody.")
 
     def _show(self, decision: Decision) -> None:
-        self.stdout.write(f"{decision.question}\n\n{decision.context}\n")
+        self._say(f"{decision.question}\n\n{decision.context}\n")
         for option in decision.options:
             mark = "*" if option["key"] == decision.recommendation else " "
             words = f"{option.get('label', '')} {option.get('detail', '')}"
-            self.stdout.write(f" {mark} {option['key']}: {words}")
+            self._say(f" {mark} {option['key']}: {words}")
         if decision.voters:
-            self.stdout.write(tally_of(decision).words())
+            self._say(tally_of(decision).words())
         if decision.status == Decision.Status.OPEN:
             default = decision.default_choice
             then = (
                 f"{default!r} is taken" if default else "it lapses" if decision.lapses else "it is passed on"
             )
-            self.stdout.write(f"Until {decision.deadline:%Y-%m-%d %H:%M} UTC, then {then}.")
+            self._say(f"Until {decision.deadline:%Y-%m-%d %H:%M} UTC, then {then}.")
         else:
-            self.stdout.write(
+            self._say(
                 f"{decision.status}: {decision.choice} ({decision.decider}) {decision.rationale}".strip()
             )
+
+    def _say(self, text: str) -> None:
+        """Questions come from models: nothing of them steers the terminal."""
+        self.stdout.write(plain(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -13,6 +14,12 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from apps.core.errors import BadInput, LoomError, TooLarge
 
 MAX_NUMBER = 2**63 - 1
+NONE = re.compile(r"^No ([A-Z]\w*) matches the given query\.$")  # Django's words, of a class
+
+
+def _none_said(found: re.Match[str]) -> str:
+    """`WorkflowDefinition` are two words to those who ask for one."""
+    return f"There is no such {' '.join(re.findall('[A-Z]+(?![a-z])|[A-Z][a-z]*', found[1])).lower()}."
 
 
 def query_number(request: Request, name: str, *, default: int | None = None, least: int = 0) -> int | None:
@@ -46,6 +53,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         }
     else:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else ""
-        body = {"error": str(detail), "code": getattr(detail, "code", "error"), "details": {}}
+        body = {
+            "error": NONE.sub(_none_said, str(detail)),
+            "code": getattr(detail, "code", "error"),
+            "details": {},
+        }
     response.data = body
     return response

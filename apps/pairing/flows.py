@@ -15,6 +15,7 @@ from apps.accounts.authentication import person_renew
 from apps.accounts.models import User
 from apps.accounts.permissions import permission_holds
 from apps.agents.asking import command_await
+from apps.agents.first_commit import main_commit
 from apps.agents.hub import Hub
 from apps.agents.loop import ACT_RETRY, act, model_request, session_tell
 from apps.agents.models import Session, Turn
@@ -114,9 +115,7 @@ def prepare(handle: Handle, exchange_id: int) -> dict[str, Any]:
         return {"session": session.pk}
     project = session.project
     hub = Hub(hub_path(session.project_id))
-    main = hub.head(project.branch)
-    if main is None:
-        raise NotFound(f"The repository of {project.name} has no branch {project.branch}.")
+    main = main_commit(project)
     bead = Bead.objects.get(pk=session.bead_id or 0)
     ground = _ground(bead)
     base = session.base_commit or (ground.base_commit if ground else main)

@@ -215,11 +215,16 @@ def spent_on(exchange: Exchange) -> dict[str, int]:
 
 def exchange_stop(*, exchange: Exchange, actor: str = "") -> bool:
     """End the answer now: nothing more of it is told, acted on or kept. False if it had ended already."""
-    stopped = exchange_end(exchange_id=exchange.pk, status=Exchange.Status.STOPPED)
-    if stopped and exchange.run_id:
+    mine = Exchange.objects.filter(pk=exchange.pk)
+    if not mine.filter(status=Exchange.Status.ANSWERING).exists():
+        return False
+    # The run first: its call is cut once the exchange has ended, and would be taken for one that failed.
+    # Not in one transaction: an answer that is kept holds the exchange before the run, its end the run first.
+    if exchange.run_id:
         with suppress(Conflict):  # it ends at this moment
             run_cancel(run_id=exchange.run_id, actor=actor)
-    return stopped
+    exchange_end(exchange_id=exchange.pk, status=Exchange.Status.STOPPED)
+    return mine.filter(status=Exchange.Status.STOPPED).exists()
 
 
 def exchange_heard(exchange_id: int) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import Error, connection
+from django.db import connection
 
 from apps.pairing.models import Exchange
 from apps.providers.scissors import Scissors, cuttable
 
 LOOK_SECONDS = 0.4
+
+log = logging.getLogger(__name__)
 
 _watched: dict[int, Scissors] = {}
 _lock = threading.Lock()
@@ -58,7 +61,8 @@ def _ended(watched: dict[int, Scissors]) -> set[int]:
     try:
         going = Exchange.objects.filter(pk__in=watched, status=Exchange.Status.ANSWERING)
         return watched.keys() - set(going.values_list("pk", flat=True))
-    except Error:  # the next look finds out
+    except Exception:  # a look that fails must not be the last one: nobody would be stopped any more
+        log.warning("answers under way could not be looked after", exc_info=True)
         connection.close()
         return set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 
 from apps.core.errors import BadInput, TooLarge
@@ -52,7 +53,7 @@ def prd_decode(data: bytes, *, source: str = "The PRD") -> str:
             f"{source} has {size:.1f} MB; at most {limit} MB are read.",
             hint="Keep the requirements and move appendices, logs and data to other files.",
         )
-    if b"\0" in data:
+    if b"\0" in data and not data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)):
         raise BadInput(f"{source} is a binary file.", hint="Save it as Markdown or plain text.")
     try:
         text = data.decode("utf-8-sig")

@@ -22,7 +22,7 @@ from apps.providers import wire
 from apps.providers.bodies import provider_bodies
 from apps.providers.discovery import ASK_PATIENCE
 from apps.providers.models import Call, Provider
-from apps.providers.pool import candidate_of, preferred_for, providers_of
+from apps.providers.pool import candidate_of, played_by, preferred_for, providers_of
 from apps.providers.recommended import models_recommended
 from apps.providers.routing import POLICIES, choose
 from apps.providers.services import (
@@ -353,8 +353,14 @@ class ProviderViewSet(TenantViewSet):
         providers = providers_of(organization_id)
         candidates = [candidate_of(provider) for provider in providers.values()]
         payer = Payer(organization_id, given.get("project_id"), purpose=given["purpose"], role=given["role"])
-        first, policy = preferred_for(payer), given["policy"]
-        choice = choose(candidates, needs=needs, policy=policy, now=timezone.now(), preferred=first)
+        choice = choose(
+            candidates,
+            needs=needs,
+            policy=given["policy"],
+            now=timezone.now(),
+            pinned=played_by(payer),
+            preferred=preferred_for(payer),
+        )
         if not choice.order:
             raise Conflict("No provider fits.", hint=choice.reasons() or "Connect a model.")
         return Response(self._bodies([providers[choice.order[0].id]])[0])

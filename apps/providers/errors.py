@@ -112,7 +112,7 @@ class RateLimited(CallFailed):
     code = "rate_limited"
     status = 429
     retryable = True
-    default_hint = "Loom waits and tries again; add another provider to go on meanwhile."
+    default_hint = "Go on when the limit is over, or add another provider."
 
 
 class Busy(RateLimited):

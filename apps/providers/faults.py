@@ -74,7 +74,7 @@ def named_fault(
     `wait`: seconds the server asks for. `labels`: its codes for the fault, which help to tell faults apart.
     """
     heard = f"{said} {labels}"
-    where, model, told = asked.where, asked.model, f": {said}" if said else "."
+    where, model, told = asked.where, asked.model, f": {_sentence(said)}" if said else "."
     if asked.tools and status in (400, 404, 422, 500, 501) and _NO_TOOLS.search(heard):
         return ToolsUnsupported(f"The model {model} at {where} takes no tools{told}")
     if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(heard)):
@@ -95,6 +95,11 @@ def named_fault(
         hint = "Set the provider's URL to the final address."
         return Rejected(f"{where} answers with a redirect ({status}).", hint=hint)
     return Rejected(f"{where} rejected the call ({status}){told}")
+
+
+def _sentence(said: str) -> str:
+    """The server's words with an end: what to do follows them."""
+    return said if said[-1:] in ".!?…" else f"{said}."
 
 
 def clean(text: str, key: str = "") -> str:

@@ -30,7 +30,7 @@ from apps.providers.errors import (
     Usage,
 )
 from apps.providers.models import Call, Provider
-from apps.providers.pool import candidate_of, preferred_for, providers_of
+from apps.providers.pool import candidate_of, played_by, preferred_for, providers_of
 from apps.providers.pricing import cost_of, estimate, worst_case
 from apps.providers.routing import POLICIES, Choice, choose
 from apps.providers.speakers import Speak, speaker_for
@@ -246,7 +246,7 @@ def _choose(request: Request, rows: dict[int, Provider]) -> Choice:
         policy=request.policy,
         now=timezone.now(),
         tools_offered=bool(request.tools),
-        pinned=request.provider_id,
+        pinned=request.provider_id or played_by(request.payer),
         preferred=preferred_for(request.payer),
     )
 
@@ -254,8 +254,14 @@ def _choose(request: Request, rows: dict[int, Provider]) -> Choice:
 def _next(payer: Payer, rows: dict[int, Provider]) -> Choice:
     """Where the payer's next call would go, as far as is known before it is made."""
     candidates = [candidate_of(row) for row in rows.values()]
-    preferred = preferred_for(payer)
-    return choose(candidates, needs=Needs(), policy=POLICIES[0], now=timezone.now(), preferred=preferred)
+    return choose(
+        candidates,
+        needs=Needs(),
+        policy=POLICIES[0],
+        now=timezone.now(),
+        pinned=played_by(payer),
+        preferred=preferred_for(payer),
+    )
 
 
 def _patiently(speak: Speak, ask: Ask, on_delta: OnDelta | None) -> Answer:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apps.core.prepared import Prepared
-from apps.providers.models import Preference, Provider
+from apps.engine.models import Run
+from apps.providers.models import Call, Preference, Provider
 from apps.providers.routing import Candidate
 from apps.providers.terms import Payer
 
@@ -25,6 +27,7 @@ class _Pool:
     read_at: float
     providers: dict[int, Provider]
     preferences: dict[Work, tuple[int, str]]  # provider and model
+    played: dict[int, int]  # project to the demo that plays its weave
 
 
 _kept: dict[int, _Pool] = {}
@@ -46,16 +49,32 @@ def preferred_for(payer: Payer) -> int | None:
     return provider_id if provider is not None and provider.model == model else None
 
 
+def played_by(payer: Payer) -> int | None:
+    """The demo that began the weave of the payer's project, which goes on: no model is paid for the rest."""
+    return _pool(payer.organization_id).played.get(payer.project_id or 0)
+
+
+def weaves_played(demo_ids: Iterable[int]) -> dict[int, int]:
+    """Projects whose weave is under way and was begun by one of these, and by which."""
+    weaves = Run.objects.unfinished().filter(flow="prd.weave").values("pk")
+    calls = Call.objects.filter(provider_id__in=list(demo_ids), status=Call.Status.SETTLED, run_id__in=weaves)
+    found = calls.order_by().values_list("project_id", "provider_id").distinct()
+    return {project_id: provider_id for project_id, provider_id in found if project_id is not None}
+
+
 def _pool(organization_id: int) -> _Pool:
     now = time.monotonic()
     kept = _kept.get(organization_id)
     if kept is not None and now - kept.read_at < KEEP_SECONDS:
         return kept
     rows = _PREFERENCES(organization_id)
+    usable = {row.pk: row for row in _USABLE(organization_id)}
+    demos = {row.pk for row in usable.values() if row.is_demo}
     fresh = _Pool(
         now,
-        {row.pk: row for row in _USABLE(organization_id)},
+        usable,
         {(row.project_id, row.role, row.purpose): (row.provider_id, row.model) for row in rows},
+        weaves_played(demos) if demos and len(demos) < len(usable) else {},
     )
     with _lock:
         _kept[organization_id] = fresh

@@ -24,7 +24,7 @@ from apps.providers.errors import CallFailed, ModelMissing, Rejected, ToolsUnsup
 from apps.providers.fields import check_fields, check_key, check_row, known_of, price_fields, with_known_price
 from apps.providers.health import failed, succeeded
 from apps.providers.models import Budget, Call, Provider
-from apps.providers.pool import forget
+from apps.providers.pool import forget, weaves_played
 from apps.providers.pricing import MILLION, Price
 from apps.providers.speakers import server_of
 from apps.providers.terms import Payer, Reply, Request
@@ -244,9 +244,10 @@ def provider_check(*, provider: Provider) -> Probe:
     return probe
 
 
-def provider_sync_environment(env: Mapping[str, str] = os.environ) -> list[Provider]:
+def provider_sync_environment(env: Mapping[str, str] = os.environ, *, keep: bool = False) -> list[Provider]:
     """Make the shared providers match the environment; the demo stands in when nothing else is connected.
 
+    With `keep`, those that an earlier environment named stay, and the demo for the weaves that it began.
     Returns the enabled shared providers. Raises BadInput for a variable that makes no sense.
     """
     found = providers_detect(env)
@@ -256,11 +257,11 @@ def provider_sync_environment(env: Mapping[str, str] = os.environ) -> list[Provi
         taken = set(shared.filter(source=Provider.Source.MANUAL).values_list("name", flat=True))
         wanted = {item.name: item for item in found if item.name not in taken}
         for name, row in own.items():
-            if name not in wanted and row.source != Provider.Source.DEMO:
+            if not keep and name not in wanted and row.source != Provider.Source.DEMO:
                 provider_delete(provider_id=row.pk, actor="environment")
         for name, item in wanted.items():
             _apply(own.get(name), item)
-        _place_demo(own.get(DEMO_NAME))
+        _place_demo(own.get(DEMO_NAME), keep=keep)
     forget()
     return list(Provider.objects.filter(organization=None, enabled=True))
 
@@ -338,7 +339,8 @@ def _apply(row: Provider | None, item: Found) -> None:
     moved = (row.kind, row.endpoint, row.model) != (item.kind, item.endpoint, item.model)
     if moved or item.supports_tools is not None:
         fields["supports_tools"] = item.supports_tools
-    key = None if _same_key(row, item.key) else item.key
+    # Who runs Loom gives both together: the key is also given for a server that has moved.
+    key = None if _same_key(row, item.key) and row.endpoint == item.endpoint else item.key
     provider_update(provider_id=row.pk, key=key, actor="environment", **fields)
 
 
@@ -349,10 +351,10 @@ def _same_key(row: Provider, key: str) -> bool:
         return False  # sealed with an encryption key that is gone; seal it anew
 
 
-def _place_demo(row: Provider | None) -> None:
+def _place_demo(row: Provider | None, *, keep: bool) -> None:
     others = Provider.objects.filter(organization=None, enabled=True).exclude(kind=Provider.Kind.SCRIPTED)
     if others.exists():
-        if row is not None:
+        if row is not None and not (keep and weaves_played([row.pk])):
             provider_delete(provider_id=row.pk, actor="environment")
     elif row is None and not Provider.objects.filter(organization=None, name=DEMO_NAME).exists():
         provider_create(

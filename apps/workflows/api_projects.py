@@ -28,6 +28,7 @@ from apps.providers.models import Budget
 from apps.providers.services import budget_set
 from apps.workflows.bodies import BegunBody, ClosingBody, ProjectStateBody
 from apps.workflows.closing import project_close_request, project_state
+from apps.workflows.graph_library import workflow_require, workflows_in, workflows_of
 from apps.workflows.prd_flow import weave_start
 from apps.workflows.taking_over import KEEP, WAYS, project_take_over
 
@@ -218,7 +219,17 @@ class ProjectWorkViewSet(ProjectViewSet):
             raise BadInput(
                 "A PRD is not part of this.", hint="POST it to /projects/bootstrap, which starts the work."
             )
+        if name := self.body.get("workflow"):
+            organization = self.organization_get(self.body.get("organization"))
+            workflow_require(str(name), workflows_in(organization.pk, None))
         return super().create(request)
+
+    def update(self, request: Request, pk: str) -> Response:
+        project: Project = self.get_object()
+        name = self.body.get("workflow")
+        if name and name != project.workflow:
+            workflow_require(str(name), workflows_of(project))
+        return super().update(request, pk)
 
 
 router = SimpleRouter(trailing_slash=False)

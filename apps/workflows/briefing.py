@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from apps.agents.codemap import code_map
+from apps.agents.first_commit import main_commit
 from apps.agents.hub import Hub
 from apps.agents.lesson_search import active_lessons, lessons_for
 from apps.agents.models import Agent, Session
@@ -20,7 +21,6 @@ from apps.agents.prompts import MAX_GUIDE_CHARS, kind_actions, opening_messages,
 from apps.agents.secrets import secrets_learn
 from apps.agents.services import Opening, sessions_open
 from apps.beads.models import Bead, Dependency
-from apps.core.errors import NotFound
 from apps.core.prepared import Prepared
 from apps.projects.models import Project
 
@@ -77,13 +77,6 @@ class _Ground:
     code: str
     guide: str
     checks: tuple[str, ...]
-
-
-def main_commit(project: Project) -> str:
-    head = Hub(hub_path(project.pk)).head(project.branch)
-    if head is None:
-        raise NotFound(f"The repository of {project.name} has no branch {project.branch}.")
-    return head
 
 
 def briefing_of(

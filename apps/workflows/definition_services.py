@@ -14,7 +14,7 @@ from apps.core.errors import BadInput, Conflict
 from apps.events.bus import emit
 from apps.projects.models import Project
 from apps.workflows.graph import Graph
-from apps.workflows.graph_library import graph_checked
+from apps.workflows.graph_library import built_in, graph_checked
 from apps.workflows.models import WorkflowDefinition
 
 Given = str | dict[str, Any]
@@ -49,6 +49,8 @@ def definition_update(
     `version` is the one that was read: Conflict if somebody was faster.
     """
     graph = graph_checked(given, Persona.objects.for_organization(definition.organization_id))
+    if graph.name != definition.name or graph.subject != "bead":
+        _unasked_require(definition)
     expected = definition.version if version is None else version
     rows = WorkflowDefinition.objects.filter(pk=definition.pk, version=expected)
     try:
@@ -80,9 +82,31 @@ def definition_import(
 
 @transaction.atomic
 def definition_delete(*, definition: WorkflowDefinition, actor: str = "") -> None:
-    """Take a workflow away; beads that start later get the one behind it, runs under way keep theirs."""
+    """Take a workflow away; beads that start later get the one behind it, runs under way keep theirs.
+
+    Conflict while projects send every bead through it and nothing is behind it: they would come to a halt.
+    """
+    _unasked_require(definition)
     _tell(definition, "workflow.deleted", actor)
     definition.delete()
+
+
+def _unasked_require(definition: WorkflowDefinition) -> None:
+    """Conflict if the workflow goes and a project that asks for it by name has no other of that name."""
+    if definition.name in built_in():
+        return
+    others = WorkflowDefinition.objects.filter(name=definition.name).exclude(pk=definition.pk)
+    asking = Project.objects.filter(organization_id=definition.organization_id, workflow=definition.name)
+    if definition.project_id is not None:
+        asking = asking.filter(pk=definition.project_id)
+        if others.filter(organization_id=definition.organization_id, project=None).exists():
+            return
+    own = others.exclude(project=None).values("project_id")
+    if project := asking.exclude(status=Project.Status.CLOSED).exclude(pk__in=own).order_by("pk").first():
+        raise Conflict(
+            f"Every bead of {project.name} goes through {definition.name}.",
+            hint="Choose another workflow for that project first.",
+        )
 
 
 def _columns(graph: Graph) -> dict[str, Any]:

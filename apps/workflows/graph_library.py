@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from apps.agents.models import Persona
 from apps.agents.personas import load_personas, roles_of
 from apps.beads.models import Bead
-from apps.core.errors import Conflict, NotFound
+from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.prepared import Prepared
 from apps.projects.models import Project
 from apps.workflows.graph import Graph, Rule, label_matches, words_of
@@ -97,6 +97,17 @@ def found_in(row: WorkflowDefinition) -> Found:
             details={"problems": error.errors(include_url=False, include_context=False, include_input=False)},
         ) from error
     return Found(graph, 1 if row.project_id is None else 2, row)
+
+
+def workflow_require(name: str, workflows: dict[str, Found]) -> None:
+    """BadInput unless a project can send its beads through the workflow of that name."""
+    usable = sorted(key for key, found in workflows.items() if found.graph.subject == "bead")
+    if name and name not in usable:
+        raise BadInput(
+            f"There is no workflow {name[:80]!r} for beads.",
+            hint=f"Use one of: {', '.join(usable)}.",
+            details={"field": "workflow"},
+        )
 
 
 def workflow_for(bead: Bead, workflows: dict[str, Found]) -> Found:

@@ -188,19 +188,34 @@ def native(data: dict[str, Any]) -> dict[str, Any]:
     nodes, edges = data.get("nodes"), data.get("edges")
     if not isinstance(nodes, list) or not isinstance(edges, list | None):
         return data
+    _objects_require(nodes, edges or ())
     found = {key: value for key, value in data.items() if key in OWN}
     found["default"] = data.get("is_default", data.get("default", False))
     found["nodes"] = {
         str(node.get("node_key") or f"node-{number}"): _native_node(node)
         for number, node in enumerate(nodes, 1)
-        if isinstance(node, dict)
     }
-    pairs = [_native_edge(edge) for edge in edges or () if isinstance(edge, dict)]
+    pairs = [_native_edge(edge) for edge in edges or ()]
     starts = [edge["to"] for edge in pairs if not edge["from"]]
     if starts and "start" not in found:
         found["start"] = starts[0]
     found["edges"] = [{**edge, "to": edge["to"] or END} for edge in pairs if edge["from"]]
     return found
+
+
+def _objects_require(nodes: Iterable[Any], edges: Iterable[Any]) -> None:
+    """GraphRefused where a node or an edge would be lost on the way: no object, or a key used before."""
+    problems, keys = [], set()
+    for word, given in (("node", nodes), ("edge", edges)):
+        for number, one in enumerate(given, 1):
+            if not isinstance(one, dict):
+                problems.append(Problem(f"{word} {number}", "must be an object"))
+            elif word == "node" and (key := str(one.get("node_key") or f"node-{number}")) in keys:
+                problems.append(Problem(f"node {key}", "stands here twice"))
+            elif word == "node":
+                keys.add(key)
+    if problems:
+        raise GraphRefused("", problems)
 
 
 def _native_node(node: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from apps.beads.models import Bead
-from apps.beads.services import bead_resume
+from apps.beads.services import bead_resume, objects_to_reopen
 from apps.core.errors import Conflict
 from apps.decisions.models import Decision
 from apps.engine.models import Run
-from apps.engine.services import objects_to_retry
+from apps.engine.services import objects_to_resume, objects_to_retry
 from apps.events.bus import on, on_all
 from apps.events.models import Event
 from apps.workflows.decision_flow import answer_start
 from apps.workflows.dispatch import dispatch
-from apps.workflows.escalation import escalations_withdraw
+from apps.workflows.escalation import before_ceo_refuse, escalations_withdraw
+from apps.workflows.handing import closed_work_end
 from apps.workflows.prd_flow import finished_tell
 from apps.workflows.remarks import remark_pass_on
 
@@ -55,6 +56,18 @@ def bead_is_over(run: Run) -> None:
         )
 
 
+@objects_to_resume
+@objects_to_retry
+def work_is_before_ceo(run: Run) -> None:
+    if run.bead_id:
+        before_ceo_refuse(run.bead_id)
+
+
+@objects_to_reopen
+def bead_is_before_ceo(bead: Bead) -> None:
+    before_ceo_refuse(bead.pk)
+
+
 @on("run.retried")
 def resume_bead(event: Event) -> None:
     """With a failed run its bead goes on, whoever retried it; not one that waits for an answer by now."""
@@ -68,6 +81,8 @@ def resume_bead(event: Event) -> None:
 
 
 @on("bead.closed")
-def withdraw_escalations(event: Event) -> None:
+def withdraw_questions(event: Event) -> None:
+    """What was asked about a bead needs no answer once the bead is closed."""
     if event.bead_id:
+        closed_work_end(bead_id=event.bead_id, actor=event.actor)
         escalations_withdraw(bead_id=event.bead_id, actor=event.actor)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from apps.agents.first_commit import main_commit
 from apps.agents.hub import Hub
 from apps.agents.lessons import note_remember
 from apps.agents.letters import message_send
@@ -26,7 +27,6 @@ from apps.engine.services import run_signal
 from apps.events.bus import on
 from apps.events.models import Event
 from apps.projects.models import Project
-from apps.workflows.briefing import main_commit
 from apps.workflows.language_catalog import ACTIVITIES, WORKFLOWS, Activity, Commission, Input, Startable
 
 DELEGATE, REMIND, CHECKS = "language.delegate", "language.remind", "language.checks"

@@ -191,19 +191,19 @@ def is_being_planned(project_id: int) -> bool:
 
 
 def plan_text(project: Project) -> str:
-    """The plan in words, for whoever approves it."""
+    """The plan as a list in Markdown, for whoever approves it."""
     lines = []
     beads = Bead.objects.filter(project=project).prefetch_related("requirements", "dependencies__blocker")
     by_parent: dict[int | None, list[Bead]] = {}
     for bead in beads.order_by("id"):
         by_parent.setdefault(bead.parent_id, []).append(bead)
     for top in by_parent.get(None, []):
-        lines.append(f"{top.key} {top.type}: {top.title}")
+        lines.append(f"- {top.key} {top.type}: {top.title}")
         for story in by_parent.get(top.pk, []):
             keys = ", ".join(row.key for row in story.requirements.all())
             after = ", ".join(blocker.key for blocker in _blockers(story))
             lines.append(
-                f"  {story.key} {story.title} ({story.role}, P{story.priority}"
+                f"  - {story.key} {story.title} ({story.role}, P{story.priority}"
                 + (f"; {keys}" if keys else "")
                 + (f"; after {after}" if after else "")
                 + ")"

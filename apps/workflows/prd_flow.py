@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from django.db import transaction
 
+from apps.agents.clone import clone_to
+from apps.agents.first_commit import SOURCE_PATH, main_commit, repository_begin
+from apps.agents.git import repository_holds
 from apps.agents.hub import Hub
 from apps.agents.models import Session
 from apps.agents.places import hub_path
@@ -20,7 +23,6 @@ from apps.events.bus import emit
 from apps.projects.models import Project
 from apps.projects.services import project_close
 from apps.workflows import nodes
-from apps.workflows.briefing import main_commit
 from apps.workflows.execution_services import execution_end
 from apps.workflows.graph_actions import Outcome, graph_action
 from apps.workflows.interpreter import Behavior, Walk
@@ -29,8 +31,7 @@ from apps.workflows.planning import plan_check
 from apps.workflows.sessions import expand_session, plan_session
 from apps.workflows.talk import Dropped, session_close, talk, tell
 
-PRD_PATH, SOURCE_PATH = "plans/PRD.md", "plans/SOURCE.md"
-PLATFORM = "Loom <loom@loom.invalid>"
+PRD_PATH = "plans/PRD.md"
 MAX_PLANS = 6
 # What people are told while the walk is at an action, or at a node of that kind.
 PHASES = {
@@ -40,7 +41,6 @@ PHASES = {
     "beads.open": "building",
     "project.deliver": "delivering",
 }
-IGNORED = "__pycache__/\n*.py[cod]\n.venv/\nnode_modules/\ndist/\nbuild/\n*.egg-info/\n"
 
 
 def run_key(project_id: int) -> str:
@@ -136,14 +136,7 @@ def open_repository(walk: ProjectWalk) -> Outcome:
 
 def repository_open(handle: Handle, project_id: int) -> dict[str, Any]:
     """The project's bare repository with a first commit: the PRD as it was given."""
-    project = Project.objects.get(pk=project_id)
-    hub = Hub(hub_path(project_id))
-    hub.create(project.branch)
-    head = hub.head(project.branch)
-    if head is None:
-        files = {SOURCE_PATH: project.prd.encode(), ".gitignore": IGNORED.encode()}
-        head = hub.commit_files(project.branch, files, f"Start {project.name}", PLATFORM)
-    return {"commit": head}
+    return {"commit": repository_begin(Project.objects.get(pk=project_id))}
 
 
 @graph_action("prd.expand", subject="project")
@@ -263,8 +256,8 @@ def deliver(handle: Handle, project_id: int) -> dict[str, Any]:
     head = main_commit(project)
     if project.out_dir:
         out = Path(project.out_dir)
-        if not (out / ".git").exists():
-            Hub(hub_path(project_id)).clone_to(out, project.branch)
+        if not repository_holds(out, head):
+            clone_to(Hub(hub_path(project_id)), out, project.branch)
     return {"commit": head, "out": project.out_dir}
 
 

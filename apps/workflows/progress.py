@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q, Sum
+from django.utils import timezone
 
 from apps.agents.models import Agent, Evidence, MergeRequest, Session
 from apps.beads.models import WORKABLE, Bead
 from apps.decisions.models import Decision
-from apps.engine.models import Run
+from apps.decisions.services import DEADLINE_FLOW
+from apps.engine.models import Run, Step
 from apps.events.models import Event
 from apps.projects.models import Project
 from apps.providers.models import Budget, Call
+from apps.workflows.language_flows import REMIND
+from apps.workflows.system_flows import LIFE
 
 PHASES = ("expanding", "planning", "approving", "building", "delivering")
 OVER = (Run.Status.DONE, Run.Status.FAILED, Run.Status.CANCELED)
+# They wake by the clock as long as the project lives, and take no work any further.
+WATCHERS = (DEADLINE_FLOW, LIFE, REMIND)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Again:
+    """A call that failed and is tried again after a while: most often a model that did not answer well."""
+
+    step_id: int
+    tries: int
+    most: int
+    bead: str
+    message: str
+    wake_at: datetime
+
+
+@dataclass(frozen=True)
 class Progress:
     phase: str
     rows: list[Row]
@@ -47,6 +66,7 @@ class Progress:
     waiting: list[Decision]
     run_status: str
     run_error: str
+    again: tuple[Again, ...] = ()
 
     @property
     def done(self) -> int:
@@ -83,6 +103,28 @@ def progress_read(project: Project) -> Progress:
         waiting=list(Decision.objects.open().filter(project=project, needs_person=True).order_by("id")),
         run_status=run.status if run else "",
         run_error=(run.error or (run.output or {}).get("reason", "")) if run else "",
+        again=_again(project),
+    )
+
+
+def _again(project: Project) -> tuple[Again, ...]:
+    resting = Step.objects.filter(
+        run__project_id=project.pk, run__status=Run.Status.WAITING, status=Step.Status.WAITING
+    )
+    failed = list(
+        resting.filter(policy__isnull=False, wake_at__isnull=False).select_related("run").order_by("pk")
+    )
+    keys = dict(Bead.objects.filter(pk__in={row.run.bead_id for row in failed}).values_list("pk", "key"))
+    return tuple(
+        Again(
+            step_id=row.pk,
+            tries=len(row.failures or ()),  # what a killed worker did not finish is no try
+            most=int(row.policy["attempts"]),
+            bead=keys.get(row.run.bead_id or 0, ""),
+            message=str(row.failures[-1]["message"]) if row.failures else "",
+            wake_at=row.wake_at or timezone.now(),
+        )
+        for row in failed
     )
 
 
@@ -163,7 +205,7 @@ def is_stuck(project: Project) -> bool:
     failed = Run.objects.filter(project_id=project.pk, status=Run.Status.FAILED).exists()
     if not asked and not failed:
         return False
-    runs = Run.objects.unfinished().filter(project_id=project.pk).exclude(flow="decision.deadline")
+    runs = Run.objects.unfinished().filter(project_id=project.pk).exclude(flow__in=WATCHERS)
     moving = Q(status__in=[Run.Status.READY, Run.Status.RUNNING]) | Q(
         status=Run.Status.WAITING, wake_at__isnull=False
     )

@@ -6,6 +6,7 @@ has the bead, a role, or an agent's name. If the bead waits, its author goes on 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -175,18 +176,16 @@ def _wake(comment: Comment, claim: Claim | None) -> None:
     if asked is not None:
         _answer(asked, comment)
         return
-    failed = failed_last(bead.pk)
-    if failed is not None and bead.status == Bead.Status.BLOCKED:
-        run_retry(run_id=failed.pk, actor=actor)
-        bead_resume(bead=bead, actor=actor)
-        return
-    try:
-        with transaction.atomic():
-            bead_reopen(bead=bead, reason=f"{actor} commented on it.", actor=actor)
-    except Conflict:  # it waits for the answer to another question
-        return
-    if claim is not None:
-        Bead.objects.filter(pk=bead.pk).update(assigned_to=claim.session.agent.name)
+    failed = failed_last(bead.pk) if bead.status == Bead.Status.BLOCKED else None
+    # Conflict: it waits for the answer to another question, or its last work still ends.
+    with suppress(Conflict), transaction.atomic():
+        if failed is not None:
+            run_retry(run_id=failed.pk, actor=actor)
+            bead_resume(bead=bead, actor=actor)
+            return
+        bead_reopen(bead=bead, reason=f"{actor} commented on it.", actor=actor)
+        if claim is not None:
+            Bead.objects.filter(pk=bead.pk).update(assigned_to=claim.session.agent.name)
 
 
 def _answer(asked: Decision, comment: Comment) -> None:

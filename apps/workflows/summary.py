@@ -15,7 +15,7 @@ from apps.workflows.progress import Progress, evidence_of, state_of
 
 
 def summary_make(project: Project, progress: Progress, *, seconds: float) -> dict[str, Any]:
-    """The summary that `--json` prints; `status` is done, waiting, dropped, failed or interrupted."""
+    """What `--json` prints; `status` is done, waiting, dropped, canceled, failed or interrupted."""
     stories = [_story(bead) for bead in _beads(project)]
     proven = bool(stories) and all(story["proven"] for story in stories)
     finished = progress.run_status == "done"
@@ -24,6 +24,8 @@ def summary_make(project: Project, progress: Progress, *, seconds: float) -> dic
         status = "dropped"
     elif finished:
         status = "done" if proven else "failed"
+    elif progress.run_status == "canceled":
+        status = "canceled"
     else:
         status = "waiting" if progress.waiting else "failed" if progress.run_error else "interrupted"
     calls = Call.objects.filter(project_id=project.pk)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.agents.authority import autonomy_of
+from apps.agents.first_commit import main_commit
 from apps.agents.loop import Ending, session_run, session_tell
 from apps.agents.models import Agent, Persona, Session
 from apps.agents.org_chart import superiors_of
@@ -24,7 +25,6 @@ from apps.decisions.models import Decision
 from apps.engine.errors import StepFailed
 from apps.engine.flow import Handle, call, current, joins, step, wait_for
 from apps.projects.models import Project
-from apps.workflows.briefing import main_commit
 from apps.workflows.sessions import DECIDER, decide_session
 
 
@@ -75,8 +75,8 @@ def ask_person(
         )
         answer = wait_for(f"decision:{asked['decision']}") or {}
         choice = str(answer.get("choice", RETRY))
-    step(person_answered, bead_id=bead_id, session_id=session_id, choice=choice)
-    return choice
+    is_over = step(person_answered, bead_id=bead_id, session_id=session_id, choice=choice)
+    return DROP if is_over else choice
 
 
 def person_ask(
@@ -98,11 +98,14 @@ def person_ask(
     return {"decision": decision_id}
 
 
-def person_answered(*, bead_id: int | None, session_id: int | None, choice: str) -> None:
-    if bead_id is not None and choice == RETRY:
-        bead_resume(bead=Bead.objects.select_related("project").get(pk=bead_id), actor="loom")
+def person_answered(*, bead_id: int | None, session_id: int | None, choice: str) -> bool:
+    """Let the work go on; True if there is none, as the bead was closed while the answer was on its way."""
+    bead = Bead.objects.select_related("project").filter(pk=bead_id).first() if bead_id else None
+    if bead is not None and choice == RETRY:
+        bead_resume(bead=bead, actor="loom")
     if session_id is not None:
         _agent_move(session_id, Agent.Status.WORKING, Agent.Status.BLOCKED)
+    return bead is not None and bead.status == Bead.Status.CLOSED and not bead.merged_commit
 
 
 def _agent_move(session_id: int, to: str, was: str) -> None:

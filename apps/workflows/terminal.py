@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import termios
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from select import select
 from typing import Any
 
 from django.utils import timezone
@@ -13,8 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from apps.core.show import plain
 from apps.events.models import Event
-from apps.workflows.progress import PHASES, Progress, Row
+from apps.workflows.progress import PHASES, Again, Progress, Row
 from apps.workflows.terminal_weave import Threads
 
 SHAPES = {"open": "○", "working": "◔", "person": "◆", "failed": "✕", "done": "✔", "waiting": "◌"}
@@ -26,9 +32,25 @@ COLORS = {
     "done": "green",
     "waiting": "dim",
 }
+URGENCY = ("person", "failed", "working", "open", "waiting", "done")
+LEFT = {"person": "that need you", "open": "ready", "done": "merged"}
 TURNING = "◔◑◕●"
 TAIL = 6
 LEAST_LANES = 3
+HEAD = 7  # lines above and around the table on 80 columns
+LEAST_ROWS = 5  # of the table, however low the terminal is
+ASK_S = 0.5  # whoever is asked at the terminal hears within that time that it was answered elsewhere
+NARROW, WIDE = 100, 140  # columns below which figures are left out, and from which nothing must be shortened
+
+
+def console_make(**how: Any) -> Console:
+    """A console that takes words as they are: `[id]` in a title is no markup, `:bug:` no picture."""
+    return Console(markup=False, emoji=False, highlight=False, **how)
+
+
+def shown(words: str, style: str = "") -> Text:
+    """Words of models and strangers, without what would steer the terminal."""
+    return Text(plain(words), style=style)
 
 
 def usd(microusd: int) -> str:
@@ -39,11 +61,38 @@ def tokens(count: int) -> str:
     return f"{count / 1000:.1f}k" if count >= 1000 else str(count)
 
 
+def fitting(rows: list[Row], room: int) -> tuple[list[Row], str]:
+    """The rows there is room for, those first where something goes on; what is left out in words."""
+    if len(rows) <= max(room, LEAST_ROWS):
+        return rows, ""
+    order = sorted(range(len(rows)), key=lambda number: URGENCY.index(rows[number].state))
+    kept = sorted(order[: max(room, LEAST_ROWS) - 1])
+    left = Counter(rows[number].state for number in set(order) - set(kept))
+    told = ", ".join(f"{left[state]} {LEFT.get(state, state)}" for state in URGENCY if left[state])
+    return [rows[number] for number in kept], f"    … and {told}"
+
+
+class News:
+    """What has not been told yet, in lines."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[int, int]] = set()
+
+    def lines(self, progress: Progress, events: Iterable[Event]) -> list[str]:
+        said = [line for event in events if (line := say(event))]
+        for again in progress.again:
+            if (again.step_id, again.tries) not in self._told:
+                self._told.add((again.step_id, again.tries))
+                said.append(say_again(again))
+        return [plain(line) for line in said]
+
+
 class LiveView:
     """Redraws in place; the newest events stand below the table."""
 
     def __init__(self, console: Console, title: str) -> None:
         self.console, self.title = console, title
+        self.news = News()
         self.tail: list[str] = []
         self.threads = Threads()
         self.started = time.monotonic()
@@ -62,25 +111,35 @@ class LiveView:
     def show(self, progress: Progress, events: Iterable[Event]) -> None:
         events = list(events)
         self.threads.take(events)
-        self.tail = [*self.tail, *(line for event in events if (line := say(event)))][-TAIL:]
+        self.tail = [*self.tail, *self.news.lines(progress, events)][-TAIL:]
         self.live.update(self._picture(progress), refresh=True)
 
     def say(self, text: str) -> None:
-        self.live.console.print(text, highlight=False)
+        self.live.console.print(plain(text))
 
-    def ask(self, question: str) -> str:
-        """Stop drawing and read one line."""
+    def ask(self, question: str, *, waits: Callable[[], bool]) -> str | None:
+        """Stop drawing and read one line; None once nothing `waits` for it any more."""
         self.live.stop()
+        self.console.print(plain(question), end="")
         try:
-            return self.console.input(question)
+            while waits():
+                if select([sys.stdin], [], [], ASK_S)[0]:
+                    if line := sys.stdin.readline():
+                        return line
+                    raise EOFError
+            # What was half written is no answer to what is asked next.
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+            self.console.print()
+            return None
         finally:
             self.live.start()
 
     def _picture(self, progress: Progress) -> Group:
         parts: list[Any] = [self._head(progress)]
-        if progress.rows:
-            parts.append(self._table(progress.rows))
-        parts += self._weave(len(progress.rows))
+        rows, left = fitting(progress.rows, self.console.height - HEAD - TAIL)
+        if rows:
+            parts.append(self._table(rows))
+        parts += [Text(left, style="dim"), *self._weave(len(rows) + 1)] if left else self._weave(len(rows))
         parts += [Text(f"  {line}", style="dim", overflow="ellipsis", no_wrap=True) for line in self.tail]
         return Group(*parts)
 
@@ -99,7 +158,7 @@ class LiveView:
             style = "green" if number < reached else "bold cyan" if number == reached else "dim"
             mark = "✔" if number < reached else self._turn() if number == reached else "◌"
             phases.append(f"{mark} {phase}  ", style=style)
-        grid.add_row(Text(self.title, style="bold"), phases)
+        grid.add_row(shown(self.title, "bold"), phases)
         total = len(progress.rows)
         limit = "" if progress.limit_microusd is None else f" of {usd(progress.limit_microusd)}"
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
@@ -109,7 +168,7 @@ class LiveView:
             f"{minutes}:{seconds:02d}"
         )
         bar = ProgressBar(total=max(total, 1), completed=progress.done, width=24)
-        grid.add_row(bar, Text(figures + (f"   {progress.doing}" if progress.doing else "")))
+        grid.add_row(bar, shown(figures + (f"   {progress.doing}" if progress.doing else "")))
         return grid
 
     def _turn(self) -> str:
@@ -123,20 +182,24 @@ class LiveView:
         table.add_column("state", ratio=2, no_wrap=True, overflow="ellipsis")
         table.add_column("agent", ratio=3, no_wrap=True, overflow="ellipsis")
         table.add_column("doing", ratio=5, no_wrap=True, overflow="ellipsis")
-        for name in ("turns", "tokens", "cost"):
+        figures = ("cost",) if self.console.width < NARROW else ("turns", "tokens", "cost")
+        for name in figures:
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             shape = self._turn() if row.state == "working" else SHAPES[row.state]
+            used = {
+                "turns": str(row.turns or ""),
+                "tokens": tokens(row.tokens) if row.tokens else "",
+                "cost": usd(row.cost_microusd) if row.cost_microusd else "",
+            }
             table.add_row(
                 Text(shape, style=COLORS[row.state]),
                 row.key,
-                row.title,
-                Text(row.words, style=COLORS[row.state]),
-                row.agent,
-                Text(row.doing, style="dim"),
-                str(row.turns or ""),
-                tokens(row.tokens) if row.tokens else "",
-                usd(row.cost_microusd) if row.cost_microusd else "",
+                shown(row.title),
+                shown(row.words, COLORS[row.state]),
+                shown(row.agent),
+                shown(row.doing, "dim"),
+                *(used[name] for name in figures),
             )
         return table
 
@@ -146,6 +209,7 @@ class LineView:
 
     def __init__(self, console: Console, title: str) -> None:
         self.console, self.title = console, title
+        self.news = News()
         self.started = time.monotonic()
 
     def __enter__(self) -> LineView:
@@ -155,21 +219,27 @@ class LineView:
         return
 
     def show(self, progress: Progress, events: Iterable[Event]) -> None:
-        for event in events:
-            if line := say(event):
-                self.say(f"{time.monotonic() - self.started:6.1f}s  {line}")
+        for line in self.news.lines(progress, events):
+            self.say(f"{time.monotonic() - self.started:6.1f}s  {line}")
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(plain(text), soft_wrap=True)
 
-    def ask(self, question: str) -> str:
-        raise EOFError("There is no terminal to ask at.")
+
+View = LiveView | LineView
 
 
 def say(event: Event) -> str:
     """An event in a line; empty for those too small to tell."""
     teller = TELLERS.get(event.kind)
     return teller(event, event.subject.removeprefix("bead:")) if teller else ""
+
+
+def say_again(again: Again) -> str:
+    """Why nothing seems to happen, and until when."""
+    seconds = max(0, round((again.wake_at - timezone.now()).total_seconds()))
+    who = f"{again.bead}: " if again.bead else ""
+    return f"◌ {who}try {again.tries} of {again.most} failed, next in {seconds} s: {again.message}"
 
 
 def _closed(event: Event, key: str) -> str:
@@ -225,27 +295,42 @@ def tell_summary(console: Console, summary: dict[str, Any]) -> None:
     """The end of a weave for people."""
     console.print()
     mark, style = {"done": ("✔", "green"), "waiting": ("◆", "yellow")}.get(summary["status"], ("✕", "red"))
-    console.print(Text(f"{mark} {summary['project']}: {_verdict(summary)}", style=f"bold {style}"))
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for name in ("", "bead", "title", "agent"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    table.add_column("evidence", no_wrap=True, overflow="ellipsis")
-    for name in ("commit", "turns", "cost"):
+    console.print(shown(f"{mark} {summary['project']}: {_verdict(summary)}", f"bold {style}"))
+    if summary["stories"]:
+        console.print(_stories(summary["stories"], console.width))
+    _tell_figures(console, summary)
+
+
+def _stories(stories: list[dict[str, Any]], width: int) -> Table:
+    """Where there is little room the words are shortened, never the key of a bead, its commit or a figure."""
+    words = {"title": 5, "agent": 3, "evidence": 5}
+    figures = ["commit", "turns", "cost"]
+    if width < NARROW:
+        del words["agent"]
+        figures.remove("turns")
+    table = Table(box=None, padding=(0, 1), header_style="dim", expand=width < WIDE)
+    for name in ("", "bead"):
+        table.add_column(name, no_wrap=True)
+    for name, share in words.items():
+        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=share if width < WIDE else None)
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
-    for story in summary["stories"]:
+    for story in stories:
         state = "done" if story["proven"] else "person" if story["status"] == "blocked" else "open"
+        cells = {
+            "title": story["title"],
+            "agent": story["agent"],
+            "evidence": _proof(story),
+            "commit": story["commit"][:10],
+            "turns": str(story["turns"]),
+            "cost": f"${story['cost_usd']:.4f}",
+        }
         table.add_row(
             Text(SHAPES[state], style=COLORS[state]),
             story["key"],
-            story["title"],
-            story["agent"],
-            _proof(story),
-            story["commit"][:10],
-            str(story["turns"]),
-            f"${story['cost_usd']:.4f}",
+            *(shown(cells[name]) for name in (*words, *figures)),
         )
-    console.print(table)
-    _tell_figures(console, summary)
+    return table
 
 
 def _verdict(summary: dict[str, Any]) -> str:
@@ -254,6 +339,7 @@ def _verdict(summary: dict[str, Any]) -> str:
         "done": merged,
         "dropped": f"given up: {summary['error']}",
         "waiting": f"waits for a person; {merged}",
+        "canceled": f"canceled; {merged}",
         "interrupted": f"not finished; {merged}",
     }.get(summary["status"], f"{summary['error'] or 'not everything was proven'}; {merged}")
 
@@ -289,20 +375,22 @@ def _tell_figures(console: Console, summary: dict[str, Any]) -> None:
     incidents = {key: count for key, count in summary["incidents"].items() if count}
     if incidents:
         told = ", ".join(_counted(count, INCIDENTS[key]) for key, count in incidents.items())
-        console.print(f"On the way: {told}.", highlight=False)
-    note = " (demo provider: nothing is charged)" if summary["demo"] else ""
-    limit = f" of ${summary['budget_usd']:.2f}" if summary["budget_usd"] is not None else ""
-    console.print(
-        f"Cost ${summary['cost_usd']:.4f}{limit}{note}, {summary['calls']} calls, "
-        f"{summary['tokens']:,} tokens, {summary['seconds']:.0f} s, {', '.join(summary['models'])}.",
-        highlight=False,
-    )
+        console.print(f"On the way: {told}.")
+    console.print(plain(_figures(summary)))
     for waiting in summary["waiting"]:
-        text = f"◆ {waiting['question']}"
-        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(shown(f"◆ {waiting['question']}", "yellow"), soft_wrap=True)
     if summary["out"]:
-        console.print(f"Built in {summary['out']}", highlight=False, markup=False)
+        console.print(plain(f"Built in {summary['out']}"), soft_wrap=True)
         rows = [row for story in summary["stories"] for row in story["evidence"] if row["tests"]]
         if rows:
-            command = f"  cd {summary['out']} && {rows[-1]['command']}"
-            console.print(command, highlight=False, markup=False, soft_wrap=True)
+            # To be copied: a directory may have spaces in its name.
+            command = f"  cd {shlex.quote(summary['out'])} && {rows[-1]['command']}"
+            console.print(plain(command), soft_wrap=True)
+
+
+def _figures(summary: dict[str, Any]) -> str:
+    limit = f" of {usd(round(summary['budget_usd'] * 1e6))}" if summary["budget_usd"] is not None else ""
+    note = " (demo provider: nothing is charged)" if summary["demo"] else ""
+    calls = _counted(summary["calls"], "call")
+    counted = (calls, f"{summary['tokens']:,} tokens", f"{summary['seconds']:.0f} s")
+    return f"Cost ${summary['cost_usd']:.4f}{limit}{note}, {', '.join([*counted, *summary['models']])}."

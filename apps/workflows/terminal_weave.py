@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from rich.text import Text
 
+from apps.core.show import plain
 from apps.events.models import Event
 
 NAME, LEAST = 18, 30  # columns of names, and the least of what is drawn
@@ -147,6 +148,7 @@ def _fall(rows: list[Cells], lane: int, column: int) -> None:
 
 def _line(name: str, cells: Cells, style: str = "") -> Text:
     text = Text(no_wrap=True, overflow="crop")
+    name = plain(name)
     text.append((name if len(name) <= NAME else f"{name[: NAME - 1]}…").ljust(NAME + 1), style=style)
     for color, same in groupby(cells, key=itemgetter(1)):
         text.append("".join(glyph for glyph, _ in same), style=color)

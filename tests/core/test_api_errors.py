@@ -58,6 +58,14 @@ def test_our_own_errors_say_what_why_and_what_to_do(
     ("error", "status", "code", "words"),
     [
         (Http404(), 404, "not_found", "Not found."),
+        (Http404("No APIKey matches the given query."), 404, "not_found", "There is no such api key."),
+        (Http404("No Bead matches the given query."), 404, "not_found", "There is no such bead."),
+        (
+            Http404("No WorkflowDefinition matches the given query."),
+            404,
+            "not_found",
+            "There is no such workflow definition.",
+        ),
         (PermissionDenied(), 403, "permission_denied", "You do not have permission to perform this action."),
         (exceptions.NotAuthenticated(), 403, "not_authenticated", "Authentication credentials"),
         (exceptions.MethodNotAllowed("PUT"), 405, "method_not_allowed", 'Method "PUT" not allowed.'),

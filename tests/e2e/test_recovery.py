@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -13,6 +16,7 @@ import pytest
 
 from tests.e2e.weaves import (
     GREETER,
+    ROOT,
     Done,
     Installation,
     finish,
@@ -128,3 +132,28 @@ def test_ctrl_c_leaves_a_weave_that_resume_finishes(
     done = loom.weave("--resume", "--out", str(out))
     check_whole(done, loom, server, out)
     assert asked_twice(server) == 0, "a worker told to stop finishes the step in hand"
+
+
+def test_a_closed_terminal_ends_a_weave_as_gently_as_ctrl_c(loom: Installation, tmp_path: Path) -> None:
+    """The command and its shell are hung up on; what it says then has nowhere to go."""
+    master, slave = pty.openpty()
+    arguments = [sys.executable, "manage.py", "weave", "--out", str(tmp_path / "product")]
+    with (tmp_path / "err").open("w+") as err, os.fdopen(slave, "w") as terminal:
+        weave = subprocess.Popen(
+            ["setsid", "--ctty", *arguments],
+            cwd=ROOT,
+            env=loom.env,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=err,
+        )
+        terminal.close()
+        said = b""
+        while b"building" not in said:
+            said += os.read(master, 65536)
+        os.close(master)
+
+        assert weave.wait(60) == 130
+        err.seek(0)
+        assert "Traceback" not in err.read()
+    until(lambda: not processes_of(loom, "manage.py"), seconds=5)

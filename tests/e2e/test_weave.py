@@ -14,10 +14,17 @@ pytestmark = pytest.mark.slow
 STORIES = ("Greet by name", "Greet from the command line", "Explain the greeter")
 
 
-@pytest.mark.parametrize("tools", [True, False], ids=["tools", "json"])
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize(
+    ("stream", "tools"),
+    [
+        pytest.param(True, True, id="stream-tools"),
+        pytest.param(True, False, id="stream-json", marks=pytest.mark.once),
+        pytest.param(False, True, id="whole-tools", marks=pytest.mark.once),
+        pytest.param(False, False, id="whole-json", marks=pytest.mark.once),
+    ],
+)
 def test_a_prd_is_woven_over_a_socket(
-    loom: Installation, server: ScriptServer, tmp_path: Path, tools: bool, stream: bool
+    loom: Installation, server: ScriptServer, tmp_path: Path, stream: bool, tools: bool
 ) -> None:
     server.switches.tools, server.switches.stream = tools, stream
     loom.connect(server.url)
@@ -46,6 +53,7 @@ def test_a_prd_is_woven_over_a_socket(
     assert summary["cost_usd"] > 0
 
 
+@pytest.mark.once
 def test_the_sample_shows_the_machine_at_work_and_passes_its_own_tests(
     loom: Installation, tmp_path: Path
 ) -> None:

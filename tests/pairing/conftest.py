@@ -23,6 +23,7 @@ from apps.beads.models import Bead
 from apps.core import pubsub
 from apps.core.broker import BrokerKeeper
 from apps.engine import runner
+from apps.pairing.models import Exchange
 from tests.activity.serving import Site, serving
 from tests.api.clients import person
 from tests.workflows.conftest import open_studio, quiet_doorbell
@@ -33,6 +34,7 @@ __all__ = ["open_studio", "quiet_doorbell"]
 
 Messages = list[dict[str, Any]]
 SECONDS = 20.0
+LONG = "One word after the other, and so it goes on. " * 40
 
 
 class Killed(BaseException):
@@ -130,6 +132,10 @@ def pair(client: httpx.Client, room: Room, message: str = "Hi") -> list[Told]:
 
 def words(events: list[Told]) -> str:
     return "".join(data["choices"][0]["delta"]["content"] for kind, _, data in events if kind == "chunk")
+
+
+def newest() -> Exchange:
+    return Exchange.objects.order_by("-id")[0]
 
 
 def until(condition: Callable[[], Any], what: str = "it") -> Any:

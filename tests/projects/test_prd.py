@@ -242,7 +242,7 @@ def test_any_text_is_read_without_stumbling_and_nothing_empty_comes_out(text: st
         (b"\xef\xbb\xbf", BadInput, "is empty"),
         (b"PK\x03\x04\x00\x00", BadInput, "is a binary file"),
         ("Größe".encode("latin-1"), BadInput, "is not UTF-8 text (byte 2 cannot be read)"),
-        ("Links".encode("utf-16"), BadInput, "is a binary file"),
+        ("Links".encode("utf-16"), BadInput, "is not UTF-8 text (byte 0 cannot be read)"),
         (b"x" * (MAX_BYTES + 1), TooLarge, "has 1.0 MB; at most 1 MB are read"),
         (b"x" * (5 * MAX_BYTES), TooLarge, "has 5.0 MB; at most 1 MB are read"),
     ],

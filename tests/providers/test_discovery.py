@@ -335,3 +335,16 @@ def test_a_detected_server_answers_calls(server: ScriptServer, make_request: Mak
     provider_sync_environment({**QUIET, **env})
     reply = complete(make_request())
     assert (reply.text, reply.cost_microusd) == (HELLO, 0)
+
+
+@pytest.mark.django_db
+def test_a_server_that_moved_keeps_the_key_that_stands_beside_its_url() -> None:
+    env = {
+        **QUIET,
+        "LOOM_MODEL": "small",
+        "LOOM_API_KEY": "one",
+        "LOOM_PROVIDER_URL": "http://127.0.0.1:9/v1",
+    }
+    provider_sync_environment(env)
+    (moved,) = provider_sync_environment({**env, "LOOM_PROVIDER_URL": "http://127.0.0.1:10/v1"})
+    assert (moved.endpoint, moved.reveal_key()) == ("http://127.0.0.1:10/v1", "one")

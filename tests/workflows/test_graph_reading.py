@@ -243,6 +243,16 @@ def test_words_of_the_wrong_types_are_refused(odd: dict[str, Any]) -> None:
         graph_read({"name": "odd", "nodes": [{"node_key": "a", "node_type": "task"}], "edges": [], **odd})
 
 
+def test_no_node_or_edge_of_a_list_is_lost_on_the_way() -> None:
+    task = {"node_key": "a", "node_type": "task"}
+    given = {"name": "odd", "nodes": [task, {**task, "node_type": "merge"}, None], "edges": [7]}
+    assert problems(given) == [
+        "node a: stands here twice",
+        "node 3: must be an object",
+        "edge 1: must be an object",
+    ]
+
+
 def test_what_no_database_keeps_is_left_out_of_texts() -> None:
     said = MINIMAL + 'description: "A\\0B\\ud800"\n'
     assert graph_read(said).description == "AB?"

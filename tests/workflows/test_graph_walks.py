@@ -62,7 +62,7 @@ def test_a_story_that_cannot_go_on_is_escalated_to_a_person_and_goes_on_or_is_dr
     assert (bead.status, execution.status) == (Bead.Status.BLOCKED, "escalated")
     assert execution.escalated_at is not None
     asked = question(bead)
-    assert "no_action" in asked.context, "the person sees what was tried"
+    assert "no action" in asked.context, "the person sees what was tried"
 
     cast.stubborn = False
     decision_decide(decision=asked, choice="retry", decider="Ada")

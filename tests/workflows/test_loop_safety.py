@@ -79,7 +79,7 @@ def test_the_question_tells_what_was_tried_and_what_it_cost(open_studio: Open) -
     assert "$0.0" in told
     assert "$0.0000" not in told
     for session in sessions:
-        assert f"Session {session.pk}, work by {session.agent.name}: no_action" in told
+        assert f"Session {session.pk}, work by {session.agent.name}: no action" in told
     assert "write_file 1x; it changed half.txt." in told
     assert "Its last invalid reply:" in told
 
@@ -155,7 +155,7 @@ def test_edits_back_and_forth_end_the_session_and_a_fresh_one_hears_of_it(open_s
     first, second = studio.sessions("work")
     assert (first.reason, second.reason) == ("ping_pong", "merged")
     assert first.turn_count <= 9
-    assert "ping_pong" in heard[0]
+    assert "ping pong" in heard[0]
     assert "it changed a.txt" in heard[0]
     assert "nothing of theirs is in it" in heard[0]
     assert studio.refreshed(bead).status == Bead.Status.CLOSED

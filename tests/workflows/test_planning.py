@@ -58,7 +58,7 @@ def test_a_sound_plan_holds_and_its_references_become_real(project: Project, dra
     assert sell.parent.title == "Shopping"
     assert [row.key for row in sell.requirements.all()] == ["R-001"]
     assert Dependency.objects.get().bead_id == ship.pk
-    assert f"{ship.key} Ship (engineering-manager, P2; R-002; after {sell.key})" in plan_text(project)
+    assert f"\n  - {ship.key} Ship (engineering-manager, P2; R-002; after {sell.key})" in plan_text(project)
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_pause_resume_and_cancel(world: World, client: Client) -> None:
     runner.sweep()
     runner.drain()
     assert notes() == ["first"]
-    assert "to be paused already" in post(client, f"/{run.pk}/pause", status=409)["error"]
+    assert "is paused already" in post(client, f"/{run.pk}/pause", status=409)["error"]
     assert post(client, f"/{run.pk}/resume")["status"] == "ready"
     assert "is not paused" in post(client, f"/{run.pk}/resume", status=409)["error"]
     assert post(client, f"/{run.pk}/cancel")["cancel_requested"] is True
@@ -229,6 +229,17 @@ def test_a_signal_that_makes_no_sense_is_refused(world: World, client: Client, b
     before = Signal.objects.count()
     assert post(client, f"/{run.pk}/signal", body, 400)["code"] == "bad_input"
     assert Signal.objects.count() == before
+
+
+@pytest.mark.parametrize("name", ["decision:7", "merge:7", "child:7", "timer:1"])
+def test_who_may_signal_forges_no_answer_that_loom_itself_gives(
+    world: World, client: Client, name: str
+) -> None:
+    run = waiting_run(world)
+    refused = post(client, f"/{run.pk}/signal", {"name": name, "data": {"choice": "approve"}}, 400)
+    assert refused["error"] == f"Only Loom itself sends signals like {name!r}."
+    assert not Signal.objects.filter(run=run).exists()
+    assert not Event.objects.filter(kind="run.signaled").exists()
 
 
 def test_another_tenants_runs_are_not_there(world: World, client: Client) -> None:

@@ -26,6 +26,8 @@ from tests.workflows.sample_play import (
     scenes,
 )
 
+pytestmark = pytest.mark.once  # it never asks a database
+
 
 def expansion() -> dict[str, str]:
     talk = Talk("expand", PROJECT)

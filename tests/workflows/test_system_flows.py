@@ -125,7 +125,7 @@ def test_after_its_patience_another_goes_on_with_its_files(open_studio: Open) ->
         if kind == "review":
             return APPROVE
         if "## Earlier sessions" in str(messages[1]["content"]):
-            assert "handed_over" in str(messages[1]["content"])
+            assert "handed over" in str(messages[1]["content"])
             return [done("The file is there.")]
         if replies(messages) == 0:
             agent = Session.objects.get(kind="work").agent

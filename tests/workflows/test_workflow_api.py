@@ -135,6 +135,35 @@ def test_a_definition_is_created_changed_and_deleted(client: Client, world: Worl
     ]
 
 
+@pytest.mark.parametrize("name", ["smalll", "bootstrap"])
+def test_a_project_asks_only_for_a_workflow_that_its_beads_can_go_through(
+    client: Client, world: World, name: str
+) -> None:
+    refused = call(client, "put", f"/projects/{world.project.pk}", {"workflow": name}, 400)
+    assert refused["error"] == f"There is no workflow {name!r} for beads."
+    assert "story" in refused["details"]["hint"]
+    call(client, "post", "/projects", {"name": "Another", "workflow": name}, 400)
+    assert not Project.objects.exclude(workflow="").exists()
+    assert not Project.objects.filter(name="Another").exists()
+
+
+def test_a_workflow_that_a_project_asks_for_stays_until_it_asks_for_another(
+    client: Client, world: World
+) -> None:
+    place = {"project_id": world.project.pk}
+    made = call(client, "post", "/workflows", {"yaml": MINIMAL, **place}, 201)
+    call(client, "put", f"/projects/{world.project.pk}", {"workflow": "small"})
+    told = call(client, "delete", f"/workflows/{made['id']}", status=409)
+    assert told["error"] == f"Every bead of {world.project.name} goes through small."
+    renamed = {"yaml": MINIMAL.replace("name: small", "name: smaller")}
+    call(client, "put", f"/workflows/{made['id']}", renamed, 409)
+    common = call(client, "post", "/workflows", {"yaml": MINIMAL, "organization": "acme"}, 201)
+    call(client, "delete", f"/workflows/{made['id']}", status=204)  # the organization's stands behind it
+    call(client, "delete", f"/workflows/{common['id']}", status=409)
+    call(client, "put", f"/projects/{world.project.pk}", {"workflow": ""})
+    call(client, "delete", f"/workflows/{common['id']}", status=204)
+
+
 def test_what_cannot_work_is_refused_with_the_places_and_nothing_is_kept(client: Client) -> None:
     broken = changed(name="broken", start="nowhere")
     refused = call(client, "post", "/workflows", broken, 400)
@@ -266,9 +295,14 @@ def test_the_command_lists_shows_exports_and_imports(world: World, tmp_path: Pat
     assert "story, version 1" in run_command("import", file)
     assert WorkflowDefinition.objects.get(name="story").content["nodes"]["build"]["timeout"] == 9 * 3600
     file.write_text(file.read_text().replace("timeout: 2h", "timeout: 2h\n    role: wizard"))
-    with pytest.raises(CommandError, match="1 problems"):
+    with pytest.raises(CommandError, match="One problem"):
         run_command("import", file)
-    for words in (["show", "nothing"], ["validate", tmp_path / "none"], ["--project", "nothing", "list"]):
+    for words in (
+        ["show", "nothing"],
+        ["validate", tmp_path / "none"],
+        ["--project", "nothing", "list"],
+        ["--org", "no", "list"],
+    ):
         with pytest.raises(CommandError):
             run_command(*words)
 

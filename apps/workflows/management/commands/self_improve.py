@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.text import slugify
 
-from apps.accounts.services import organization_ensure
+from apps.accounts.services import organization_ensure, slug_of
 from apps.agents.persona_services import personas_sync
 from apps.core.errors import LoomError
 from apps.projects.models import Project
@@ -56,7 +55,7 @@ class Command(BaseCommand):
     def _project(self, options: dict[str, Any]) -> None:
         personas_sync()
         project = Project.objects.filter(
-            organization__slug=slugify(options["org"]), slug=options["project"]
+            organization__slug=slug_of(options["org"]), slug=options["project"]
         ).first()
         if project is None:
             raise CommandError(

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from apps.accounts.models import Organization
+from apps.accounts.services import DEFAULT_ORGANIZATION
 from apps.core.errors import LoomError
 from apps.projects.models import Project
 from apps.workflows.definition_services import definition_import
@@ -25,7 +26,7 @@ class Command(BaseCommand):
     help = "List, show, validate, export and import workflow definitions (docs/workflows.md)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--org", default="local", help="slug of the organization")
+        parser.add_argument("--org", default=DEFAULT_ORGANIZATION, help="slug of the organization")
         parser.add_argument("--project", default="", help="slug of one of its projects")
         verbs = parser.add_subparsers(dest="verb", required=True)
         verbs.add_parser("list", help="the workflows that the organization or project uses")
@@ -46,7 +47,8 @@ class Command(BaseCommand):
         except GraphRefused as refused:
             for problem in refused.problems:
                 self.stderr.write(f"{options.get('file', '')}: {problem}")
-            raise CommandError(f"{len(refused.problems)} problems; nothing was changed.") from refused
+            many = "One problem" if len(refused.problems) == 1 else f"{len(refused.problems)} problems"
+            raise CommandError(f"{many}; nothing was changed.") from refused
         except LoomError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         except DatabaseError as error:
@@ -120,6 +122,9 @@ class Command(BaseCommand):
 
     def _place(self, options: dict[str, Any]) -> tuple[Organization | None, Project | None]:
         organization = Organization.objects.filter(slug=options["org"]).first()
+        # The default is not there yet in a new installation, which has the built-in workflows all the same.
+        if organization is None and options["org"] != DEFAULT_ORGANIZATION:
+            raise CommandError(f"There is no organization {options['org']}.")
         if not options["project"]:
             return organization, None
         project = Project.objects.filter(organization=organization, slug=options["project"]).first()

@@ -11,6 +11,7 @@ from apps.beads.services import bead_block, bead_close, bead_reopen, bead_resume
 from apps.core.errors import BadInput, Conflict
 from apps.engine.models import Run
 from apps.engine.services import failed_last, run_cancel, run_pause, run_resume, run_retry
+from apps.workflows.escalation import bead_escalate, before_ceo, before_ceo_refuse
 from apps.workflows.handing import bead_redispatch, work_hold
 
 
@@ -74,7 +75,16 @@ def work_pause(*, bead: Bead, actor: str) -> str:
 
 
 @transaction.atomic
+def work_escalate(*, bead: Bead, actor: str, reason: str) -> str:
+    if before_ceo(bead.pk):
+        raise Conflict(f"{bead.key} is before the CEO already.", hint="Say what is new in a comment.")
+    bead_escalate(bead=bead, reason=reason, actor=actor)
+    return f"{bead.key} is put before the CEO."
+
+
+@transaction.atomic
 def work_resume(*, bead: Bead, actor: str) -> str:
+    before_ceo_refuse(bead.pk)  # else each run refuses, which would be taken for "not paused"
     if not _each_run(bead, run_resume, actor):
         raise Conflict(f"Work on {bead.key} is not paused.")
     return f"Work on {bead.key} goes on."

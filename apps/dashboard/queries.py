@@ -58,6 +58,7 @@ class BeadLine:
     words: str
     agent: str
     doing: str
+    sessions: int
     turns: int
     cost_microusd: int
 
@@ -270,6 +271,7 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
     blockers = _open_blockers(ids)
     held = held_beads(beads)
     agents = _agents_on(ids)
+    paused = _paused(bead.pk for bead in beads if bead.status == Bead.Status.IN_PROGRESS)
     asked = {
         row.bead_id: row
         for row in Decision.objects.open()
@@ -281,7 +283,7 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
         row["bead_id"]: row
         for row in Session.objects.filter(bead__in=ids)
         .values("bead_id")
-        .annotate(turns=Sum("turn_count"), cost=Sum("cost_microusd"))
+        .annotate(sessions=Count("pk"), turns=Sum("turn_count"), cost=Sum("cost_microusd"))
         .order_by()
     }
     lines = []
@@ -289,6 +291,8 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
         state, words = _bead_state(bead, blockers[bead.pk], asked.get(bead.pk))
         if bead.pk in held and not blockers[bead.pk]:
             state, words = "waiting", held[bead.pk]
+        if state == "working" and bead.pk in paused:
+            state, words = "waiting", paused[bead.pk]
         agent, used = agents.get(bead.pk), spent.get(bead.pk, {})
         lines.append(
             BeadLine(
@@ -297,6 +301,7 @@ def bead_lines(beads: list[Bead]) -> list[BeadLine]:
                 words=words,
                 agent=agent.name if agent else bead.assigned_to,
                 doing=agent.current_action if agent and state == "working" else "",
+                sessions=used.get("sessions", 0),
                 turns=used.get("turns") or 0,
                 cost_microusd=used.get("cost") or 0,
             )
@@ -308,6 +313,18 @@ def _agents_on(ids: Collection[int]) -> dict[int | None, Agent]:
     """Who works on each bead."""
     agents = Agent.objects.filter(current_bead__in=ids).only("name", "current_action", "current_bead_id")
     return {agent.current_bead_id: agent for agent in agents.order_by("id")}
+
+
+def _paused(ids: Iterable[int]) -> dict[int | None, str]:
+    """Beads whose work is set aside or will be, in words."""
+    if not (wanted := list(ids)):
+        return {}
+    runs = Run.objects.unfinished().filter(bead_id__in=wanted, parent=None, cancel_requested=False)
+    aside = runs.filter(Q(status=Run.Status.PAUSED) | Q(pause_requested=True)).order_by("pk")
+    return {
+        bead_id: "paused" if status == Run.Status.PAUSED else "pauses at its next step"
+        for bead_id, status in aside.values_list("bead_id", "status")
+    }
 
 
 def _open_blockers(ids: Collection[int]) -> dict[int, list[str]]:

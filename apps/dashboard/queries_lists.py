@@ -1,19 +1,15 @@
-"""Lists across projects: decisions, runs, activity."""
+"""Lists across projects: decisions, activity."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
 
 from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.dashboard.queries_events import EventLine, event_line
 from apps.decisions.models import Decision
-from apps.engine.models import Run
 from apps.events.models import Event
 from apps.pairing.models import Exchange
 from apps.projects.models import Project
@@ -21,8 +17,6 @@ from apps.workflows.terminal import TELLERS
 
 PER_PAGE = 50
 TOLD = {*TELLERS, "bead.reopened", "bead.resumed"} - {"turn.replied"}
-RUN_FLOWS = 40
-ABOUT_DECISION = re.compile(r"decision:(\d{1,18})(?::|$)", re.ASCII)
 ABOUT = {
     "plans": ("Plans", ("plan.", "weave.", "requirements.")),
     "beads": ("Beads", ("bead.",)),
@@ -75,25 +69,6 @@ def sessions_page(
     shown = Paginator(rows.order_by("-id"), PER_PAGE).get_page(page)
     said = Exchange.objects.filter(session__in=list(shown)).order_by("-id").values_list("session_id", "text")
     return shown, {session_id: text[:200] for session_id, text in said if session_id}
-
-
-def runs_page(user: Any, status: str, flow: str, page: str | None) -> tuple[Page[Run], list[str]]:
-    rows: QuerySet[Run] = Run.objects.for_user(user).defer("input", "output")
-    flows = list(rows.order_by("flow").values_list("flow", flat=True).distinct()[:RUN_FLOWS])
-    if status in Run.Status.values:
-        rows = rows.filter(status=status)
-    elif status == "unfinished":
-        rows = rows.filter(status__in=Run.UNFINISHED)
-    if flow:
-        rows = rows.filter(flow=flow)
-    return Paginator(rows.order_by("-pk"), PER_PAGE).get_page(page), flows
-
-
-def decisions_of(user: Any, runs: Iterable[Run]) -> dict[int, Decision]:
-    """Run -> the decision it is about, where its key names one."""
-    named = {run.pk: int(found[1]) for run in runs if (found := ABOUT_DECISION.match(run.key))}
-    rows = Decision.objects.for_user(user).in_bulk(named.values())
-    return {pk: rows[decision] for pk, decision in named.items() if decision in rows}
 
 
 def beads_by_id(ids: set[int | None]) -> dict[int, Bead]:

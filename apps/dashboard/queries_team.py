@@ -21,6 +21,8 @@ from apps.projects.models import Project
 PER_PAGE = 50
 PERSONAS = 300
 VERSIONS = 50
+CLOSED = 10  # projects that are over and whose agents are told of
+OVER = Q(project__status=Project.Status.CLOSED, status=Agent.Status.IDLE)
 READ = (
     "name", "role", "status", "persona_id", "current_action", "last_active_at", "project__name",
     "current_bead__key", "current_bead__title",
@@ -51,10 +53,16 @@ class Colleague(NamedTuple):
 
 
 def team_of(user: Any, project: Project | None = None) -> QuerySet[Agent]:
-    """Who is in a team, but for those who wait in closed projects."""
+    """Who is in the team of a project; of all projects, without those whose work is over."""
     rows: QuerySet[Agent] = Agent.objects.for_user(user).filter(retired_at=None)
-    rows = rows.exclude(project__status=Project.Status.CLOSED, status=Agent.Status.IDLE)
-    return rows.filter(project=project) if project else rows
+    return rows.filter(project=project) if project else rows.exclude(OVER)
+
+
+def over_in(user: Any) -> list[dict[str, Any]]:
+    """Closed projects with how many agents rest there, the newest first."""
+    rows = Agent.objects.for_user(user).filter(OVER, retired_at=None)
+    counted = rows.values("project_id", "project__name").annotate(count=Count("pk"))
+    return list(counted.order_by("-project_id")[:CLOSED])
 
 
 def agents_page(rows: QuerySet[Agent], page: str | None) -> tuple[Page[Any], list[tuple[Agent, Colleague]]]:

@@ -126,11 +126,15 @@ def _ending(row: Any) -> tuple[str, datetime | None]:
         is_work = row.kind == Session.Kind.WORK and row.bead_id is not None
         is_claimed = is_work and row.bead__stage in CLAIMED and row.last_acted_at
         return ("done", row.last_acted_at) if is_claimed else ("working", None)
-    if row.reason in STOPPED_REASONS:
-        return "failed", row.ended_at
-    if row.reason in GIVEN_UP:
-        return "waiting", row.ended_at
-    return "done", row.last_acted_at or row.ended_at
+    state = ended_state(row.reason)
+    return state, row.last_acted_at or row.ended_at if state == "done" else row.ended_at
+
+
+def ended_state(reason: str) -> str:
+    """The state that a session ended in: what stopped it, or gave it up, was not its work being done."""
+    if reason in STOPPED_REASONS:
+        return "failed"
+    return "waiting" if reason in GIVEN_UP else "done"
 
 
 def _waits(project: Project, bead: Bead | None, frame: Frame, sessions: list[Any]) -> list[Stretch]:

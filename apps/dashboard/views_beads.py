@@ -21,7 +21,7 @@ from apps.dashboard.pages import act, found, may_in, number_in, page, require_in
 from apps.dashboard.queries_board import PRIORITIES
 from apps.dashboard.queries_session import transcript
 from apps.dashboard.queries_weave import weave_of
-from apps.workflows.escalation import bead_escalate
+from apps.workflows.escalation import before_ceo
 from apps.workflows.handing import bead_give, bead_take
 from apps.workflows.taken_work import bead_give_back, bead_take_over
 
@@ -47,6 +47,7 @@ def _show(request: HttpRequest, bead: Bead, tab: str, context: dict[str, Any]) -
             "may_write": may_in(request, "beads:write", bead.project),
             "takers": queries_bead.takers_of(bead),
             "at_work": at_work,
+            "before_ceo": before_ceo(bead.pk) if bead.status == Bead.Status.BLOCKED else None,
             "taken": queries_bead.taken_of(bead, str(request.user), at_work),
             **context,
         },
@@ -151,8 +152,7 @@ def _reopening(shown: Bead, to: str) -> str:
 
 
 def _escalate(request: HttpRequest, shown: Bead, actor: str) -> str:
-    bead_escalate(bead=shown, reason=_reason(request), actor=actor)
-    return f"{shown.key} is put before the CEO."
+    return moves.work_escalate(bead=shown, actor=actor, reason=_reason(request))
 
 
 def _comment(request: HttpRequest, shown: Bead, actor: str) -> str:

@@ -127,7 +127,7 @@ def _slug(request: HttpRequest, wanted: str) -> str:
 def _begin(request: HttpRequest, prd: str, given: dict[str, Any]) -> Project:
     slug = _slug(request, given.get("organization", ""))
     machine_check()
-    for warning in providers_check(prd):
+    for warning in providers_check(prd, slug):
         messages.warning(request, warning)
     wish = Wish(
         organization=slug,

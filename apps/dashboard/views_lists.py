@@ -12,7 +12,7 @@ from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.core.errors import LoomError
 from apps.core.storable import storable_text
-from apps.dashboard import queries_graph, queries_lists
+from apps.dashboard import queries_graph, queries_lists, queries_runs
 from apps.dashboard.forms import BeadForm
 from apps.dashboard.pages import (
     act,
@@ -28,7 +28,7 @@ from apps.dashboard.pages import (
     sent,
     show,
 )
-from apps.dashboard.queries_questions import Question, questions_of
+from apps.dashboard.queries_questions import Question, question_of, questions_of
 from apps.decisions.forms import AnswerForm
 from apps.decisions.models import Decision
 from apps.decisions.services import answer_give
@@ -62,8 +62,9 @@ def _decision(request: HttpRequest, decision_id: int) -> Decision:
 
 
 def _question(request: HttpRequest, decision: Decision, form: AnswerForm | None = None) -> Question:
-    may_answer = may_in(request, "decisions:write", decision.project)
-    return Question(decision, form or AnswerForm(decision=decision), may_answer)
+    may_write = may_in(request, "decisions:write", decision.project)
+    form = form or AnswerForm(decision=decision)
+    return question_of(request.user, decision, may_write=may_write, form=form)
 
 
 @page
@@ -168,14 +169,11 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @page
 def runs(request: HttpRequest) -> HttpResponse:
     status, flow = (storable_text(request.GET.get(name, "")) for name in ("status", "flow"))
-    shown, flows = queries_lists.runs_page(request.user, status, flow, request.GET.get("page"))
-    beads, decisions = (
-        queries_lists.beads_by_id({row.bead_id for row in shown}),
-        queries_lists.decisions_of(request.user, shown),
-    )
+    shown, flows = queries_runs.runs_page(request.user, status, flow, request.GET.get("page"))
+    subjects = queries_runs.subjects_of(request.user, shown)
     context = {
         "shown": shown,
-        "rows": [(row, beads.get(row.bead_id or 0), decisions.get(row.pk)) for row in shown],
+        "rows": [(row, subjects.get(row.pk)) for row in shown],
         "status": status,
         "flow": flow,
         "flows": flows,
@@ -196,6 +194,7 @@ def run(request: HttpRequest, *, run_id: int) -> HttpResponse:
         "older": timeline["older"],
         "project": Project.objects.filter(pk=shown.project_id or 0).defer("prd").first(),
         "bead": queries_lists.beads_by_id({shown.bead_id}).get(shown.bead_id or 0),
+        "subject": queries_runs.subjects_of(request.user, [shown]).get(shown.pk),
         "may_write": may(request, "runs:write", shown.organization_id, shown.project_id),
     }
     return show(request, "dashboard/run.html", context)

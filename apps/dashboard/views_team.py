@@ -51,6 +51,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "team": team,
         "shown": shown,
         "states": queries_team.states_of(rows),
+        "over": [] if chosen or team else queries_team.over_in(request.user),
         "at_work": queries.agents_at_work(request.user),
         "chosen": chosen,
         "query": query_of(project=chosen.pk if chosen else ""),

@@ -61,25 +61,50 @@ document.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
   if (ctx.sourceElement.id === "stream") return;
   ctx.request.headers["X-Loom-Part"] = "app";
-  if (ctx.sourceElement.id === "app") ctx.request.headers["X-Loom-Seen"] = $("#app").dataset.seen;
+  if (ctx.sourceElement.id === "app") ctx.request.headers["X-Loom-Seen"] = isHeld ? "" : $("#app").dataset.seen; // a new token is wanted
 });
 
 document.addEventListener("htmx:after:request", (event) => {
   const { ctx } = event.detail;
   if (ctx.sourceElement.id !== "app") return;
   wait = POLL;
-  if (ctx.response.status < 500) state("live", "Live");
-  if (ctx.response.status === 204 || ctx.text.includes('id="app"')) return;
+  const isOurs = ctx.response.status === 204 || ctx.text.includes('id="app"');
+  if (isOurs || ctx.response.status < 500) state("live", "Live");
+  if (isOurs) return (isHeld = false);
   event.preventDefault();
-  if (ctx.response.status < 400) location.assign(ctx.response.raw.url);
-  else if (ctx.response.status < 500) location.reload();
+  if (ctx.response.status < 400) go(ctx.response.raw.url);
+  else if (ctx.response.status < 500) refused();
 });
+
+// Where a page leads by itself, such as to the login; but not away from what somebody is writing there.
+
+const isLogin = (address) => new URL(address).pathname === "/login/";
+let isHeld = false; // the page stays for what is written on it, and has said so
+
+function go(address) {
+  const way = new URL(address);
+  if (isLogin(address)) way.searchParams.set("next", location.pathname + location.search); // not to what was sent
+  if (!isWriting() || !isLogin(address)) return location.assign(way);
+  hold("Signed out", "You are signed out. Sign in again in another tab: what you wrote stays here.");
+}
+
+function refused() {
+  if (!isWriting()) return location.reload();
+  hold("Not there", "This page is not there for you any more. What you wrote stays here until you leave it.");
+}
+
+function hold(name, words) {
+  state("lost", name);
+  if (!isHeld) toast(words, "error");
+  isHeld = true;
+}
 
 document.addEventListener("htmx:error", (event) => {
   wait = Math.min(wait * 2, SLOWEST);
   state("lost", "Not connected; trying again");
 });
 
+document.addEventListener("htmx:before:swap", remember);
 document.addEventListener("htmx:after:swap", settle);
 document.addEventListener("visibilitychange", refresh);
 
@@ -89,9 +114,32 @@ function sentence(html, status) {
 }
 
 function settle() {
+  giveBack(written);
+  written = [];
   takeMessages();
   if (refusal?.form.isConnected && !refusal.note.isConnected) refusal.form.prepend(refusal.note);
   clocks();
+}
+
+// -- What one was writing does not go with a form that others have ended meanwhile --------------------
+
+let written = [];
+const taken = new Set(); // forms whose text is on its way or has arrived: a page may come without them before the answer
+
+function typed() {
+  return $$("#app :is(textarea, input[type=text], input:not([type]))")
+    .filter((field) => field.form && field.value.trim() && field.value !== field.defaultValue)
+    .map((field) => ({ field, text: field.value }));
+}
+
+const isWriting = () => typed().length > 0; // what is on its way may come back refused
+
+function remember() {
+  written = typed().filter(({ field }) => !taken.has(field.form));
+}
+
+function giveBack(texts) {
+  for (const { field, text } of texts) if (!field.isConnected) toast(`What you wrote has no place here any more: ${text}`, "warning");
 }
 
 // -- Toasts ----------------------------------------------------------------------------------------
@@ -123,7 +171,7 @@ function leave(note) {
     note.remove();
   });
   note.append(close);
-  if (!note.classList.contains("error")) setTimeout(() => note.remove(), 9000);
+  if (!note.matches(".error, .warning")) setTimeout(() => note.remove(), 9000);
 }
 
 function toast(text, level = "success") {
@@ -233,16 +281,20 @@ document.addEventListener("submit", (event) => {
 
 // -- Sending: what a form does, without leaving the page --------------------------------------------
 
-async function send(address, values) {
+async function send(address, values, form) {
   const body = values instanceof FormData ? values : new FormData();
   if (!(values instanceof FormData)) for (const [name, value] of Object.entries(values ?? {})) body.append(name, value);
   if (!body.has("csrfmiddlewaretoken")) body.append("csrfmiddlewaretoken", csrf());
   if (!body.has("next")) body.append("next", location.pathname + location.search);
+  const texts = typed().filter(({ field }) => field.form === form);
+  const keep = () => taken.delete(form) && giveBack(texts); // it was not taken: what went with its form comes back
+  taken.add(form);
   try {
     const answer = await fetch(address, { method: "POST", body, headers: { "X-Loom-Part": "app" } });
     const text = await answer.text();
-    const isDone = answer.ok && !text.includes('id="messages"><p class="note error"');
-    if (answer.redirected && new URL(answer.url).pathname !== location.pathname) location.assign(answer.url);
+    const isDone = answer.ok && !isLogin(answer.url) && !text.includes('id="messages"><p class="note error"');
+    if (!isDone) keep();
+    if (answer.redirected && new URL(answer.url).pathname !== location.pathname) go(answer.url);
     else if (text.includes('id="app"')) {
       if (answer.redirected) history.replaceState(history.state, "", answer.url); // else a link to here does nothing
       await put(text);
@@ -250,7 +302,10 @@ async function send(address, values) {
     else toast(sentence(text, answer.status), "error");
     return isDone;
   } catch {
+    keep();
     toast("Not sent: Loom cannot be reached. Try again.", "error");
+  } finally {
+    taken.delete(form);
   }
 }
 
@@ -267,14 +322,40 @@ document.addEventListener("submit", async (event) => {
   for (const note of $$(":scope > .note", form)) note.remove(); // of an earlier try
   refusal = null;
   const given = new FormData(form, submitter); // before the button is off: it would be left out
+  const isFocused = submitter && submitter === document.activeElement;
   if (submitter) submitter.disabled = true;
-  const isDone = await send(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), given);
+  const isDone = await send(submitter?.getAttribute("formaction") ?? form.getAttribute("action"), given, form);
   if (submitter) submitter.disabled = false;
+  if (isFocused && document.activeElement === document.body) submitter.focus(); // what is off has no focus
   for (const menu of $$(".menu[open]")) menu.open = false;
   if (!isDone) return; // what was typed stays
   form.closest("dialog")?.close();
   form.closest(".remark")?.removeAttribute("open");
   form.reset();
+});
+
+// A form that leads to another page is sent once: a second click would begin a second project. After a while it may be
+// sent again, since nothing tells that the sending was stopped, as by Escape.
+const RESEND = 10000;
+const isSent = new Set();
+
+function forget(form, button) {
+  isSent.delete(form);
+  button?.removeAttribute("aria-disabled");
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post" || form.matches("[data-quiet]")) return;
+  if (isSent.has(form)) return event.preventDefault();
+  isSent.add(form);
+  event.submitter?.setAttribute("aria-disabled", "true");
+  setTimeout(forget, RESEND, form, event.submitter);
+});
+
+addEventListener("pageshow", () => {
+  isSent.clear(); // one comes back to it
+  for (const button of $$("button[aria-disabled]")) button.removeAttribute("aria-disabled");
 });
 
 // -- Boards: dragging calls the same address as the menu -------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
 
 from tests.activity.test_sending import MailServer
-from tests.browser.server import CHROMIUM, Server, browsing, serving
+from tests.browser.server import CHROMIUM, MISSING, Server, browsing, serving
 
 # What Chromium says of itself when the server is away, as one test wants it to be.
 AWAY = (
@@ -21,8 +21,6 @@ AWAY = (
     "ERR_EMPTY",
     "network error",
 )
-# Pages that are not there, as other tests want them to be.
-MISSING = ["/invitations/unknown/", "/nowhere/"]
 
 Enter = Callable[..., Page]
 

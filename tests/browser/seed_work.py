@@ -183,6 +183,7 @@ def changed(project: Project, bead: Bead) -> None:
     readme = b"# Shorten\n"
     before = b"def resolve(code):\n    return links[code.lower()]\n"
     base = hub.commit_files("main", {"src/store.py": before, "README.md": readme}, "Begin")
+    hub.git.run("update-ref", "refs/heads/work", base)
     after = before + b"\n\ndef expire(link, now):\n    return link.until < now\n"
     claimed = hub.commit_files("work", {"src/store.py": after, "README.md": readme}, "Expire links")
     Session.objects.filter(bead=bead).update(base_commit=base)

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SEED = "import django; django.setup(); from tests.browser.seed import main; main()"
 SERVICES = {"DATABASE_URL", "REDIS_URL"}
 START_SECONDS = 60.0
+# Pages that are not there, as tests and screenshots want them to be.
+MISSING = ["/invitations/unknown/", "/nowhere/"]
 
 
 @dataclass

@@ -14,8 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Error, Page
 
 from tests.browser.admin_pages import ADMIN
-from tests.browser.conftest import MISSING
-from tests.browser.server import ROOT, Server, browsing, serving
+from tests.browser.server import MISSING, ROOT, Server, browsing, serving
 
 FOLDER = ROOT / "shots"
 LOOKS = {"light": ("light", 1360), "dark": ("dark", 1360), "narrow": ("light", 390)}

@@ -18,7 +18,7 @@ from django.db import transaction
 from apps.agents.letters import letters_take
 from apps.agents.models import Session
 from apps.agents.services import session_say
-session = Session.objects.filter(bead__key="{key}", kind="work", status="open").get()
+session = Session.objects.filter(bead__key="{key}", kind="work", status="open").latest("pk")
 letters = []
 with transaction.atomic():
     letters_take(session, letters.extend)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -13,12 +15,17 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.beads.models import Bead
 from apps.beads.services import bead_block, bead_claim, bead_close, bead_create
+from apps.dashboard import views_begin
 from apps.dashboard.queries import BEADS_PER_PROJECT
 from apps.decisions.models import Decision
 from apps.engine.models import Run
 from apps.events.bus import emit
+from apps.projects.models import Project
 from apps.projects.services import project_create
+from apps.providers import services
 from apps.providers.models import Budget, Call
+from apps.providers.scripted import ScriptedReply
+from tests.providers.script_server import ScriptServer
 from tests.world import World, bead_add, work_on
 
 
@@ -226,3 +233,31 @@ def test_what_agents_write_is_never_markup(reader: Client, world: World) -> None
 @pytest.mark.parametrize("part", ["open", "work", "need", "fail", "done", "block"])
 def test_every_shape_is_in_the_page(reader: Client, world: World, part: str) -> None:
     assert f'<symbol id="{part}"' in read(reader)
+
+
+def test_two_weaves_of_one_prd_build_in_two_directories(
+    reader: Client, world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(views_begin, "machine_check", lambda: None)
+    monkeypatch.setattr(views_begin, "providers_check", lambda *_: [])
+    settings.BASE_DIR = tmp_path
+    for _ in range(2):
+        assert reader.post("/sample/").status_code == 302
+    places = Project.objects.exclude(out_dir="").order_by("id").values_list("out_dir", flat=True)
+    assert len(set(places)) == len(places) == 2, list(places)
+
+
+def test_a_model_of_the_organization_is_enough_to_begin_a_prd_of_ones_own(
+    reader: Client, world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(views_begin, "machine_check", lambda: None)
+    monkeypatch.setattr(services, "providers_detect", lambda _: [])  # of the environment there is none
+    settings.BASE_DIR = tmp_path
+    prd = {"prd": "# Links\n\n- It must store links.\n", "organization": world.organization.slug}
+    assert "No model is connected" in reader.post("/projects/new/begin/", prd).content.decode()
+    with ScriptServer(lambda messages, tools: ScriptedReply("OK")) as server:
+        given = {"name": "mine", "kind": "openai", "endpoint": server.url, "model": "script"}
+        reader.post("/models/add/", given)
+        begun = reader.post("/projects/new/begin/", prd)
+    assert begun.status_code == 302, words(begun.content.decode())
+    assert Project.objects.latest("pk").name == "Links"

@@ -110,3 +110,16 @@ def test_numbers_that_are_none_are_no_fault(reader: Client, world: World) -> Non
             read(reader, address + nonsense)
     for nonsense in ("²", "9", ""):
         assert "A priority goes from 0" in send(reader, "bead-change", bead.key, priority=nonsense)
+
+
+def test_a_plan_is_shown_once_and_an_answer_has_the_words_of_its_option(reader: Client, world: World) -> None:
+    asked = plan_of(world)
+    Decision.objects.filter(pk=asked.pk).update(context="- epic: told to agents")
+    address = reverse("decision", args=[asked.pk])
+    assert "told to agents" in read(reader, reverse("decisions")), "there it stands alone"
+    assert "told to agents" not in read(reader, address), "the plan itself is below"
+    asked.refresh_from_db()
+    answer_give(decision=asked, person="ann", choice="change", rationale="Smaller.")
+    assert "told to agents" not in read(reader, address)
+    for page in (address, reverse("decisions")):
+        assert "Send back" in read(reader, page)

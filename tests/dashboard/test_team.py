@@ -31,6 +31,17 @@ def test_agents_show_what_they_do_and_what_waits_for_them(reader: Client, world:
     assert "already" in send(reader, "agent-add", **named)
 
 
+def test_agents_of_finished_projects_rest_and_are_not_forgotten(reader: Client, world: World) -> None:
+    project = world.project
+    type(project).objects.filter(pk=project.pk).update(status="closed")
+    Agent.objects.filter(project=project).update(status=Agent.Status.IDLE)
+    count = Agent.objects.filter(project=project, retired_at=None).count()
+    page = read(reader, "/agents/")
+    assert "No agents yet" not in page
+    assert f'href="?project={project.pk}">{count} of {project.name}</a>' in page
+    assert f"agent-{world.agent.pk}" in read(reader, f"/agents/?project={project.pk}")
+
+
 def test_the_org_chart_is_shown_and_changed(reader: Client, world: World) -> None:
     project, page = world.project, reverse("team", args=[world.project.pk])
     work_on(world, world.beads[0])

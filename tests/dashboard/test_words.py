@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.dashboard.queries_weave import ended_state
 from apps.dashboard.templatetags.loom import FLOWS, SHAPES, ago, flow, money, shape, share, told
 from apps.engine.flow import FLOWS as KNOWN
 from apps.workflows.terminal import SHAPES as TERMINAL_SHAPES
@@ -56,3 +57,11 @@ def test_every_durable_flow_is_told_in_words() -> None:
     known = {name for name in ours if not name.startswith("test.")}  # tests have flows with functions of ours
     assert known <= FLOWS.keys()
     assert (flow("bead.work"), flow("of a plugin")) == ("Work on a bead", "of a plugin")
+
+
+def test_a_session_that_stopped_does_not_look_done() -> None:
+    assert [ended_state(reason) for reason in ("no_progress", "canceled", "merged")] == [
+        "failed",
+        "waiting",
+        "done",
+    ]

@@ -17,8 +17,13 @@ from apps.agents.results import counts_text
 from apps.dashboard.addresses import address
 from apps.dashboard.markdown import plain as plainly
 from apps.dashboard.markdown import rendered
+from apps.dashboard.queries_weave import ended_state
+from apps.dashboard.run_words import entry_words, status_words, waits_words
+from apps.decisions.models import Decision
 
 register = template.Library()
+for words_of in (ended_state, entry_words, status_words, waits_words):
+    register.filter(words_of.__name__, words_of)
 
 # State -> symbol in templates/parts/shapes.html, color class, what it means.
 SHAPES = {
@@ -263,6 +268,12 @@ def plain(text: str) -> str:
 
 
 @register.filter
+def chosen(choice: str, decision: Decision) -> str:
+    """An answer by the words that its option has, where it is one of the options."""
+    return decision.label(choice)
+
+
+@register.filter
 def flow(name: str) -> str:
     """What a durable run does, in words; a flow that has none is told by its name."""
     return FLOWS.get(name, name)
@@ -308,7 +319,13 @@ def role(name: str) -> str:
 @register.filter
 def asker(requester: str) -> str:
     """Who asked: nobody, or the system, is Loom itself."""
-    return "Loom" if requester in ("", "system") else requester
+    return "Loom" if requester in ("", "system", "loom") else requester
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """A name of the code, such as the reason why a session ended, as words."""
+    return name.replace("_", " ")
 
 
 @register.filter

@@ -4,7 +4,8 @@ PRD ?=
 OUT ?=
 ARGS ?=
 PYTHON ?=
-export PYTHON
+# The shell takes them from the environment, as they are: paths may have spaces and quotes.
+export PYTHON PRD OUT
 # Many containers set it, and each of Loom's processes would compile all of its modules anew: 3 s instead of 1.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -24,7 +25,7 @@ install-dev: ## the same, with what tests and checks need
 	@scripts/bootstrap dev
 
 weave: install ## turn a PRD into merged software: PRD=file OUT=folder ARGS="--budget 2 --resume"; the bundled sample without PRD
-	@$(MANAGE) weave $(if $(PRD),'$(PRD)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+	@$(MANAGE) weave $(if $(PRD),"$$PRD") $(if $(OUT),--out "$$OUT") $(ARGS)
 
 up: install ## run everything on this machine: http://localhost:8080
 	@$(MANAGE) up $(ARGS)

@@ -27,8 +27,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C all the same
+    # A run in the background or under nohup ignores them: what tests start hears them all the same.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     watching._marks.pages_at = float("inf")  # that a test opened a page has nothing to do with the next test
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import Organization, Role
 from apps.accounts.services import organization_ensure
 from apps.projects.services import project_create
+from apps.providers import pool
 from apps.providers.models import Call, Provider
 from apps.providers.pool import forget
 from apps.providers.preferences import preferences_set
@@ -138,6 +139,17 @@ def test_routing_names_the_provider_that_fits(client: Client, ours: Organization
     nobody = send(client, "post", "routing/select", {"requirements": {"requires_vision": True}})
     assert (nobody.status_code, "sees no images" in nobody.json()["details"]["hint"]) == (409, True)
     assert send(client, "post", "routing/select", {"policy": "luck"}).status_code == 400
+
+
+def test_a_weave_that_the_demo_began_is_told_to_go_on_with_it(
+    client: Client, ours: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget()
+    demo = provider_create(name="demo", organization_id=None, kind="scripted", model="sample")
+    provider_create(name="model", organization_id=ours.pk, endpoint="http://x/v1", model="m")
+    monkeypatch.setattr(pool, "weaves_played", lambda ids: {7: demo.pk} if ids == {demo.pk} else {})
+    told = [send(client, "post", "routing/select", {"project_id": key}).json()["name"] for key in (7, 8)]
+    assert told == ["demo", "model"]
 
 
 def test_what_a_project_prefers_comes_before_the_policy(client: Client, ours: Organization) -> None:

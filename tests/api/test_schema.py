@@ -32,7 +32,8 @@ from apps.core.api_schema import KeptGenerator
 from tests.api.clients import client_of
 from tests.world import World, world_build
 
-EXAMPLES = int(os.environ.get("LOOM_FUZZ", "25"))
+AGAIN = "LOOM_TEST_AGAIN" in os.environ  # the other database is asked the same
+EXAMPLES = int(os.environ.get("LOOM_FUZZ", "6" if AGAIN else "15"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

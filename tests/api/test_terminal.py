@@ -28,6 +28,7 @@ from apps.core.errors import Unavailable
 from apps.core.show import CONTROLS, harmless
 from apps.core.terminal import main
 from apps.events.bus import emit
+from apps.projects.services import project_close
 from tests.activity.serving import Site, serving
 from tests.api.clients import person
 from tests.core.processes import wait_until
@@ -137,8 +138,11 @@ def test_work_is_looked_at_and_steered(site: Site, world: World, tmp_path: Path)
     for wrong in (["beads", "show", "../agents"], ["beads", "show", "zz-9"], ["beads", "--priority", "9"]):
         code, out, err = ann.loom(*wrong)
         assert (code, out, err.count("\n")) == (1, "", 1), wrong
-    for senseless in ("beads create x", "beads --project none", "dance", "beads --limit 0"):
+    senseless_ones = ("beads create x", "beads --project none", "dance", "beads --limit 0", "beads list x")
+    for senseless in (*senseless_ones, "decisions list 7"):
         assert ann.loom(*senseless.split())[0] == 2, senseless
+    project_close(project=world.project, reason="Enough.")
+    assert "Its project is closed" in ann.loom("beads", "why", first.key)[1]
     assert ann.loom("logout")[0] == 0
     code, _, err = ann.loom("projects")
     assert (code, "loom login" in err) == (1, True)

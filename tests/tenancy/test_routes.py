@@ -17,7 +17,7 @@ from tests.tenancy.routes import Route, all_routes, readable
 from tests.tenancy.table import TABLE, Row
 from tests.tenancy.world import HIDDEN, MEMBERS, PERSONAS, SHARED, STRANGERS, Tenancy, tenancy_build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ROUTES = {route.name: route for route in all_routes()}
 FINE = {400, 409, 412, 415, 422, 428, 501}  # let in, though what was sent makes no sense to the view
 STREAM_CHUNKS = 2

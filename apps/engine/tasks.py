@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,6 @@ from apps.engine.lookout import Lookout
 # The thread that is told needs so long to wake; else this one would hold the interpreter for its next look.
 GIVE_WAY_S = 0.0001
 
-log = logging.getLogger(__name__)
 _crew: Crew | None = None
 _lookout: Lookout | None = None
 
@@ -28,7 +26,8 @@ def hear(task: Any, app: Any, consumer: Any, **more: Any) -> Callable[..., Any]:
     """Celery's strategy for `engine.advance`: the crew is told by the thread that heard the message.
 
     The ordinary one makes a request, has a thread of the pool take it, and traces it: half a millisecond for
-    which a run waits. Whatever is no plain list of runs goes that way.
+    which a run waits. Whatever is no plain list of runs goes that way. Nothing is acknowledged, since the
+    broker keeps no account of this queue (`no_ack`): that would ask it in vain, while the run is to begin.
     """
     ordinary = strategy.default(task, app, consumer, **more)
 
@@ -38,7 +37,7 @@ def hear(task: Any, app: Any, consumer: Any, **more: Any) -> Callable[..., Any]:
             return ordinary(message, body, ack, *others, **options)
         _crew.take(run_ids)
         time.sleep(GIVE_WAY_S)
-        return ack(log, consumer.connection_errors)
+        return None
 
     return handle
 

@@ -57,9 +57,11 @@ class Site:
         """What the runs returned once all are done."""
         until = time.monotonic() + WAIT_SECONDS
         mine = Run.objects.filter(pk__in=run_ids)
-        while mine.unfinished().exists():
-            assert time.monotonic() < until, "the runs do not end"
+        while True:
             self.events.get_message(timeout=LOOK_EVERY_S)
+            if not mine.unfinished().exists():
+                break
+            assert time.monotonic() < until, "the runs do not end"
         assert not mine.exclude(status=Run.Status.DONE).exists(), "a run failed"
         return list(mine.values_list("output", flat=True))
 

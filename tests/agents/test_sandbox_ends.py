@@ -19,7 +19,8 @@ import pytest
 from pytest_django import Settings
 
 from apps.agents.sandbox import Sandbox, commands_end, process
-from apps.agents.sandbox.records import is_alive, reap
+from apps.agents.sandbox.plan import Limits, Plan
+from apps.agents.sandbox.records import MARK, is_alive, new_mark, reap
 from apps.core.errors import Unavailable
 from tests.agents.sandbox_room import gone, needs_sandbox, processes, root
 
@@ -115,6 +116,43 @@ def test_a_killed_launcher_leaves_no_process(worker: subprocess.Popen[str]) -> N
     os.kill(launcher, signal.SIGKILL)
     assert worker.wait(20) is not None
     assert gone(NAP)
+
+
+@pytest.fixture
+def half_begun(root: Path) -> Plan:
+    """A command whose bubblewrap is still at setting up: its first process does not know who it ends with."""
+    program = root / "bwrap"
+    program.write_text(f"#!/bin/sh\n(setsid sleep {NAP} >/dev/null 2>&1 &)\nsleep {NAP}\n")
+    program.chmod(0o755)
+    plan = Plan(mark=new_mark())
+    plan.add("variable", MARK, plan.mark)
+    plan.add("variable", "PATH", os.environ["PATH"])
+    plan.add("word", "true")
+    plan.add("option", "--die-with-parent")
+    plan.add("run", "bwrap", program)
+    plan.add("within", 600.0, "/")
+    return plan
+
+
+@pytest.mark.crash
+def test_what_bubblewrap_had_begun_ends_with_it(half_begun: Plan) -> None:
+    outcome = process.execute(half_begun, seconds=2.0, limits=Limits())
+    assert outcome.timed_out
+    assert outcome.duration_ms < 1000 * process.GRACE, "its launcher saw to that"
+    assert gone(f"sleep\x00{NAP}", 0)
+
+
+@pytest.mark.crash
+def test_what_bubblewrap_had_begun_ends_though_its_launcher_was_killed(half_begun: Plan) -> None:
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(process.execute, half_begun, seconds=60.0, limits=Limits())
+        deadline = time.monotonic() + 20
+        while len(processes(f"sleep\x00{NAP}")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        [launcher] = [pid for pid in processes("launcher.run()") if _parent(pid) == os.getpid()]
+        os.kill(launcher, signal.SIGKILL)
+        assert running.result().exit_code == 128 + signal.SIGKILL
+    assert gone(f"sleep\x00{NAP}", 0)
 
 
 def _record(folder: Path) -> Path:

@@ -41,9 +41,8 @@ def run_plan() -> int:
     [(seconds, directory)] = plan["within"]
     os.chdir(directory)  # before the rights are gone: it may lie below somebody's private directory
     [(kind, program)] = plan["run"]
-    if kind == "bare":
-        libc = load_libc()  # now, since the interpreter's library may lie out of reach later
-        checked(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "adopting orphans")
+    libc = load_libc()  # now, since the interpreter's library may lie out of reach later
+    checked(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "adopting orphans")
     for uid, gid in plan.get("user", []):
         os.setgroups([])
         os.setresgid(int(gid), int(gid), int(gid))
@@ -124,17 +123,13 @@ def run_boxed(
     for descriptor in (tell, listed, allowed):
         if descriptor is not None:
             os.close(descriptor)
-    status = os.read(told, 4096)
-    inner = open_process(number_after(status, b'"child-pid":'))
     wait_for(child, seconds)
-    os.kill(child, SIGKILL)
-    _, ended = os.waitpid(child, 0)
+    # The first process of a namespace is reported dead only after all others are. Where bubblewrap is killed
+    # while it sets the namespace up, that one does not know yet that it has to end with it.
+    ended, status = end_all(child), b""
     while piece := os.read(told, 4096):
         status += piece
-    if inner is not None:
-        # The first process of a namespace is reported dead only after all others are.
-        wait_readable([inner], 10.0)
-    if number_after(status, b'"exit-code":') is None and not (os.WIFSIGNALED(ended)):
+    if b'"exit-code":' not in status and not os.WIFSIGNALED(ended):
         os.kill(os.getpid(), SIGUSR1)
     return exit_code(ended)
 
@@ -151,16 +146,21 @@ def run_bare(program: str, words: list[str], environment: dict[str, str], second
     """Run a command without a sandbox, and kill whatever it leaves behind."""
     child = start(program, words, environment)
     wait_for(child, seconds)
-    ended = None
+    return exit_code(end_all(child))
+
+
+def end_all(first: int) -> int:
+    """Kill a child and whatever it leaves behind, until nothing is left; the status of that child."""
+    ended = 0
     while True:
         for pid in children():
             os.kill(pid, SIGKILL)
         try:
-            pid, code = os.waitpid(-1, 0)
+            pid, status = os.waitpid(-1, 0)
         except ChildProcessError:
-            return exit_code(ended or 0)
-        if pid == child:
-            ended = code
+            return ended
+        if pid == first:
+            ended = status
 
 
 def start(program: str, arguments: list[str], environment: dict[str, str]) -> int:
@@ -199,21 +199,9 @@ def wait_readable(descriptors: list[int], seconds: float) -> None:
     poll.poll(seconds * 1000)
 
 
-def open_process(pid: int | None) -> int | None:
-    try:
-        return None if pid is None else os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
 def children() -> list[int]:
     with open("/proc/thread-self/children") as listing:  # noqa: PTH123
         return [int(pid) for pid in listing.read().split()]
-
-
-def number_after(text: bytes, key: bytes) -> int | None:
-    _, found, rest = text.partition(key)
-    return int(rest.replace(b"}", b" ").replace(b",", b" ").split()[0]) if found else None
 
 
 def exit_code(status: int) -> int:

@@ -157,7 +157,8 @@ def boxed(
     extra: Extra = Extra(),
 ) -> Plan:
     """The plan of a command in bubblewrap."""
-    plan = Plan(watched=None if read_only else root)
+    plan = Plan(watched=None if read_only else root, mark=new_mark())
+    plan.add("variable", MARK, plan.mark)
     _limit(plan, limits, seconds)
     mounts = Mounts(plan, staged=uid is not None)
     program = _program(mounts, bwrap)
@@ -170,7 +171,7 @@ def boxed(
     for path, inside in extra.shown:
         mounts.show(path, inside)
     mounts.show(root, WORK, writable=not read_only)
-    mounts.options += ["--remount-ro", "/", "--chdir", WORK]
+    mounts.options += ["--unsetenv", MARK, "--remount-ro", "/", "--chdir", WORK]
     if uid is not None:
         plan.add("user", uid, uid)
     plan.add("calls", call_filter().hex(), "")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.agents.sandbox.plan import Limits, Plan
-from apps.agents.sandbox.records import reap_now_and_then, record
+from apps.agents.sandbox.records import end_marked, reap_now_and_then, record
 from apps.agents.sandbox.watch import TICK, Watch
 from apps.engine.pacing import outside
 
@@ -102,6 +102,8 @@ def execute(plan: Plan, *, seconds: float, limits: Limits, margin: int = 0) -> O
         expired = not ended and not stopped and kept.total <= limits.flood
     finally:
         _finish(process, kept)
+        if process.returncode == -signal.SIGKILL:  # it could not see to its command's end
+            end_marked(plan.mark)
         if listed is not None:
             listed.unlink(missing_ok=True)
     return Outcome(

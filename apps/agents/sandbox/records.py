@@ -2,8 +2,9 @@
 
 A record is a file that tells who started a command, and where. In bubblewrap the kernel ends a command with
 its launcher, and that ends with its worker: soon, not at once. Without it a command may have processes left
-whose launcher was killed with the worker; these are found by the mark in their environment. The commands of
-other containers or machines that share the directory are theirs to look after.
+whose launcher was killed with the worker, and bubblewrap itself one, if it is killed while it begins; these
+are found by the mark in their environment. The commands of other containers or machines that share the
+directory are theirs to look after.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PATIENCE = 30.0  # seconds until a command has to be gone
 FOREIGN_SECONDS = 86_400.0  # after which what another machine left is forgotten: no command runs as long
 UNTOLD = 2.0  # after which a launcher that started nothing has nothing to do
 _FIELDS = {"launcher", "started", "owner", "owner_started", "mark", "root", "place"}
-MARK = "LOOM_COMMAND"  # the variable that marks processes of commands without a sandbox
+MARK = "LOOM_COMMAND"  # the variable that marks processes of commands; in bubblewrap, its own
 
 
 def new_mark() -> str:
@@ -121,7 +122,7 @@ def _end(told: dict[str, Any], patience: float) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         _wait_for(launcher, TICK)
-    _end_marked(told["mark"])
+    end_marked(told["mark"])
 
 
 def _wait_for(pid: int, seconds: float) -> None:
@@ -150,7 +151,8 @@ def below(pid: int) -> Iterator[int]:
             continue  # it ended meanwhile
 
 
-def _end_marked(mark: str) -> None:
+def end_marked(mark: str) -> None:
+    """Kill what carries the mark of a command whose launcher is gone."""
     for _ in range(ROUNDS):  # what they start between a look and its end is found by the next
         if not (mark and (marked := processes_with(mark))):
             return

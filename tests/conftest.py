@@ -64,6 +64,11 @@ def depends_on_database(item: pytest.Item) -> bool:
     return not is_same and item.get_closest_marker("once") is None
 
 
+def uses_wall_clock(item: pytest.Item) -> bool:
+    """Whether a browser or processes of its own take part, each of which a busy machine may keep waiting."""
+    return item.path.parent.name == "browser" or item.get_closest_marker("slow") is not None
+
+
 def slow_parts(items: list[pytest.Item]) -> list[list[pytest.Item]]:
     """What goes to one process each: a slow test, or those of a module that share what takes long to make."""
     parts: dict[object, list[pytest.Item]] = {}
@@ -81,15 +86,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     and none ends long after the others.
 
     LOOM_TEST_AGAIN says that all tests ran on another database just before: those to which it makes no
-    difference are left out. On a CI machine, which may stall for seconds, a test that failed has a second
-    try, which the summary shows as a rerun: what fails now and then is seen there, and holds up nothing else.
+    difference are left out. On a CI machine one that uses the wall clock has a second try, which the summary
+    shows as a rerun.
     """
     if os.environ.get("LOOM_TEST_AGAIN"):
         same = [item for item in items if not depends_on_database(item)]
         config.hook.pytest_deselected(items=same)
         items[:] = [item for item in items if depends_on_database(item)]
     if os.environ.get("CI"):
-        for item in items:
+        for item in filter(uses_wall_clock, items):
             item.add_marker(pytest.mark.flaky(reruns=1))
     if not hasattr(config, "workerinput"):
         return

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from apps.core.errors import BadInput, Forbidden
@@ -30,10 +32,13 @@ def resolve_inside(root: Path, path: str, *, follow: bool = True) -> Path:
     shown = path if len(path) <= 200 else path[:200] + "..."
     if not _is_path(path):
         raise BadInput(f"{shown!r} is not a path.", hint="Name a file relative to the repository's root.")
-    base = os.path.realpath(root)  # texts: agents read files all the time, and Path takes thrice as long
+    base = _base(os.fspath(root))  # texts: agents read files all the time, and Path takes thrice as long
     joined = path if path.startswith("/") else f"{base}/{path}"
     try:
-        real = _resolved(joined) if follow else _resolved_but_its_end(joined)
+        if (plain := _plain(base, path)) is not None:
+            real = plain
+        else:
+            real = _resolved(joined) if follow else _resolved_but_its_end(joined)
     except (OSError, ValueError) as error:
         raise BadInput(f"The path {shown} cannot be resolved.", hint=str(error)) from error
     if real != base and not real.startswith(base.rstrip("/") + "/"):
@@ -52,6 +57,28 @@ def _is_path(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return b"\0" not in path.encode() and len(path) <= MAX_PATH and max(map(len, names)) <= MAX_NAME
+
+
+@lru_cache(maxsize=1000)
+def _base(root: str) -> str:
+    """Where a worktree is: what leads to it is Loom's own and stays as it is."""
+    return os.path.realpath(root)
+
+
+def _plain(base: str, path: str) -> str | None:
+    """The place of a path that names what is there, without a link; None if it has to be resolved."""
+    names = path.split("/")
+    if not {"", ".", ".."}.isdisjoint(names):
+        return None
+    place = base
+    for name in names:
+        place = f"{place}/{name}"
+        try:
+            if stat.S_ISLNK(os.lstat(place).st_mode):
+                return None
+        except OSError:
+            return None
+    return place
 
 
 def _resolved(path: str) -> str:

@@ -18,6 +18,18 @@ def test_paths_inside_are_resolved(tmp_path: Path, path: str) -> None:
     assert resolve_inside(tmp_path, str(tmp_path / "a.txt")) == tmp_path.resolve() / "a.txt"
 
 
+def test_links_inside_lead_where_they_point(tmp_path: Path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "a.txt").touch()
+    (tmp_path / "short").symlink_to("d/e")
+    (tmp_path / "d" / "link.txt").symlink_to("e/a.txt")
+    whole = tmp_path.resolve() / "d" / "e" / "a.txt"
+    for path in ("d/e/a.txt", "short/a.txt", "d/link.txt"):
+        assert resolve_inside(tmp_path, path) == whole
+    assert resolve_inside(tmp_path, "short/a.txt", follow=False) == whole
+    assert resolve_inside(tmp_path, "d/link.txt", follow=False) == whole.parents[1] / "link.txt"
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -30,17 +30,22 @@ PATHS = {"file": "path", "filename": "path", "file_path": "path", "filepath": "p
 
 def existing_file(ctx: Files, path: str) -> Path:
     """The regular file at `path`; raises NotFound that offers files of a similar name."""
+    return _existing(ctx, path)[0]
+
+
+def _existing(ctx: Files, path: str) -> tuple[Path, int]:
+    """The regular file at `path`, and how many bytes it has."""
     found = resolve_inside(ctx.root, path)
     try:
-        mode = found.stat().st_mode
+        known = found.stat()
     except (FileNotFoundError, NotADirectoryError):
         near = _similar(ctx.root, path)
         raise NotFound(f"There is no file {path}.", hint=f"Did you mean {near}?" if near else "") from None
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(known.st_mode):
         raise BadInput(f"{path} is a directory.", hint="List it with read_tree.")
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(known.st_mode):
         raise BadInput(f"{path} is not a regular file.")
-    return found
+    return found, known.st_size
 
 
 def _similar(root: Path, path: str) -> str:
@@ -63,10 +68,11 @@ class ReadFile(Action):
     limit: int = Field(default=MOST_LINES, ge=1)
 
     def act(self, ctx: ActionContext) -> Result:
-        file = existing_file(ctx, self.path)
-        if file.stat().st_size > MAX_READ:
+        file, size = _existing(ctx, self.path)
+        if size > MAX_READ:
             raise TooLarge(f"{self.path} is too large to read.", hint="Look at parts of it with run_command.")
-        data = file.read_bytes()
+        with file.open("rb", buffering=0) as opened:  # each call of the system lets another thread go first
+            data = opened.read(size)
         text = data.decode("utf-8", "replace") if len(data) > MAX_BYTES else decode(data, name=self.path).text
         lines = bodies(text)
         name = relative(ctx.root, file)

@@ -101,6 +101,9 @@ class Exchange:
                 pass
 
     def _read(self) -> bytes:
+        if self._response.length == 0:
+            self.finished = True
+            return b""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise _slow(self._server, f"did not finish its answer within {self._patience.total:g} s")
@@ -204,8 +207,7 @@ def _ask(
     hold(lambda: shut(wire))
     try:
         with suppress(BrokenPipeError):  # a server that refuses early has answered before all was sent
-            headers = _request_headers(server, has_body=body is not None)
-            connection.request(method, target, body=body() if body is not None else None, headers=headers)
+            _write(connection, method, target, body, _request_headers(server, has_body=body is not None))
         with outside():
             return connection, wire, connection.getresponse()
     except TimeoutError:
@@ -220,6 +222,19 @@ def _ask(
     except BaseException:
         connection.close()
         raise
+
+
+def _write(
+    connection: HTTPConnection, method: str, target: str, body: Body | None, headers: dict[str, str]
+) -> None:
+    """Send head and body in one piece: in two they are two packets, and two times that others go first."""
+    pieces: list[bytes] = []
+    vars(connection)["send"] = pieces.append
+    try:
+        connection.request(method, target, body=body() if body is not None else None, headers=headers)
+    finally:
+        del vars(connection)["send"]
+    connection.send(b"".join(pieces))
 
 
 def _request_headers(server: Server, *, has_body: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -40,6 +41,21 @@ def test_one_connection_serves_many_calls(server: ScriptServer) -> None:
         chat(at(server), ask(stream=True), limits=QUICK)
     assert server.counters.connections == 1
     assert {request.connection for request in server.requests} == {1}
+
+
+def test_a_request_is_sent_in_one_piece(server: ScriptServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[bytes] = []
+    send = HTTPConnection.send
+
+    def sent(self: HTTPConnection, data: bytes) -> None:
+        pieces.append(data)
+        send(self, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", sent)
+    for number in (1, 2):  # on a new connection, and on the one that was kept
+        assert chat(at(server), ask(), limits=QUICK).text
+        assert len(pieces) == number
+    assert all(piece.startswith(b"POST ") and piece.endswith(b"}") for piece in pieces)
 
 
 def test_each_thread_has_its_own_connection(server: ScriptServer) -> None:

@@ -29,7 +29,7 @@ from apps.core.broker import broker_url
 MAX_WAITING = 10_000  # messages of a process that the broker has not taken yet; the oldest go first
 MAX_BATCH = 500
 BROKER_SECONDS = 2.0
-PACE_SECONDS = 0.01  # between two batches of a process: many messages that follow each other cost as one
+PACE_SECONDS = 0.03  # between two batches of a process: many messages that follow each other cost as one
 RETRY_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 FLUSH_SECONDS = 1.0  # that the end of a process waits for its last messages

@@ -18,6 +18,7 @@ from apps.core.telemetry import telemetry_start
 
 PRELOADED = (worker_program, thread)
 TASK_THREADS = 4  # for sweeps, which are short; the engine's crew has threads of its own
+GARBAGE = (20_000, 20, 20)  # new objects until a look for cycles, and looks until older ones are gone through
 
 
 @worker_ready.connect
@@ -25,6 +26,7 @@ def keep_what_is_there(**_: object) -> None:
     """What is loaded by now stays: looking through it for garbage would stop all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 class Command(BaseCommand):

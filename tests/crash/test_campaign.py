@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,13 +19,14 @@ from django.utils import timezone
 
 from apps.agents.models import Session
 from apps.agents.places import session_ref
+from apps.core.process import descendants
 from apps.engine.models import Run
 from apps.events.models import Event
 from apps.providers.models import Budget, Call
-from tests.core.processes import ROOT
+from tests.core.processes import ROOT, wait_until
 from tests.crash.campaign.audit import Findings, audit
 from tests.crash.campaign.model import REVIEW, Journal, files_of, work_turns
-from tests.crash.campaign.watch import ORPHAN_AFTER, Watch
+from tests.crash.campaign.watch import ORPHAN_AFTER, Watch, boxes_left
 from tests.engine.flows import crash
 from tests.workflows.conftest import open_studio, quiet_doorbell
 from tests.workflows.studio import Answer, Studio, replies
@@ -188,6 +190,25 @@ def test_the_watch_reports_what_outlives_its_worker() -> None:
             later.setattr(time, "time", lambda now=time.time: now() + 1.0 + ORPHAN_AFTER)
             scan_now(watch)
         assert any(command in orphan for orphan in watch.orphans)
+
+
+def test_a_box_without_its_launcher_is_found_if_it_stays() -> None:
+    marked = {"LOOM_COMMAND": "of a test", "PATH": os.environ["PATH"]}
+    launches = f"# launcher.run()\nimport subprocess; subprocess.run(['sleep', '61.8'], env={marked})"
+    launcher = subprocess.Popen([sys.executable, "-c", launches])
+    alone = subprocess.Popen(["sleep", "61.7"], env=marked)
+    try:
+        wait_until(lambda: list(descendants(launcher.pid)))
+        assert [one for one in boxes_left(0.1) if "61." in one] == ["sleep 61.7 "]
+        alone.kill()
+        alone.wait()
+        assert not [one for one in boxes_left(0.1) if "61." in one]
+    finally:
+        for pid in (*descendants(launcher.pid), launcher.pid, alone.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        launcher.wait()
+        alone.wait()
 
 
 @contextlib.contextmanager

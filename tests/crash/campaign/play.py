@@ -34,7 +34,7 @@ from tests.crash.campaign.databases import Cluster
 from tests.crash.campaign.house import House, faults
 from tests.crash.campaign.model import CHECKS, Journal
 from tests.crash.campaign.rounds import rounds_feed
-from tests.crash.campaign.watch import Watch, belonging_to, patiently
+from tests.crash.campaign.watch import Watch, belonging_to, boxes_left, patiently
 
 TICK = 0.05
 PROJECTS = 2
@@ -76,6 +76,7 @@ def play(plan: Plan) -> dict[str, Any]:
         house.stop()
     time.sleep(1.0)
     watch.orphans += belonging_to(Path(settings.LOOM_DATA_DIR), spare=plan.spare)
+    watch.orphans += boxes_left()
     journal = Journal.read(plan.place / "journal")
     findings = audit(journal)
     findings.lost += [f"a run stood still for {age:.0f} s" for age in stuck]

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
+from apps.agents.sandbox.records import MARK
 from apps.core.process import descendants
 from apps.engine.models import Run
 from apps.events.models import Event
@@ -172,3 +173,38 @@ def belonging_to(data: Path, *, spare: Iterable[int]) -> list[str]:
         if int(entry.name) not in spared and mark in known and _started(int(entry.name)):
             found.append(_command(int(entry.name)))
     return found
+
+
+def boxes_left(seconds: float = ORPHAN_AFTER) -> list[str]:
+    """Command lines of bubblewrap's processes that still have no launcher after so many seconds.
+
+    Nothing about them tells the data directory. Those of others, such as tests beside, are soon gone.
+    """
+    left = _without_launcher()
+    if left:
+        time.sleep(seconds)
+    return [_command(pid) for pid, started in left.items() if _started(pid) == started]
+
+
+def _without_launcher() -> dict[int, str]:
+    """Marked processes, and when each started; but for those below a launcher."""
+    found, by = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        try:
+            is_marked = f"{MARK}=".encode() in (entry / "environ").read_bytes()
+            parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if is_marked and (started := _started(pid)):
+            found[pid], by[pid] = started, int(parent)
+    return {pid: started for pid, started in found.items() if not _has_launcher(pid, by)}
+
+
+def _has_launcher(pid: int, by: dict[int, int]) -> bool:
+    while pid in by:
+        pid = by[pid]
+    try:
+        return b"launcher.run()" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

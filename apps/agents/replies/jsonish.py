@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.agents.replies.decoding import decode_at
+
 MAX_DEPTH = 40
 _MAX_DIGITS = 40
 _SPACE = re.compile(r"(?:[ \t\r\n\u00a0\ufeff]+|//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/)*+")
@@ -60,7 +62,7 @@ class Found:
 def read_value(text: str, start: int) -> Found:
     """The JSON value that begins at `start`; raises Broken. Takes time in proportion to what it reads."""
     try:
-        value, end = _STRICT.raw_decode(text, start)
+        value, end = decode_at(_STRICT, text, start)
     except (ValueError, RecursionError):
         found = _read_leniently(text, start)
     else:

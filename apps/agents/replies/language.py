@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from apps.agents.replies.decoding import Malformed, decode_at
 from apps.agents.replies.language_values import (
     FORMS,
     JSON_PARAMETERS,
@@ -238,9 +239,9 @@ class _Reader:
         """The JSON value here, which may span lines; _BROKEN if it is (and that is reported)."""
         begin = self._past(_BLANK)
         try:
-            value, self.at = _DECODER.raw_decode(self.text, begin)
-        except json.JSONDecodeError as error:
-            self._problem(error.pos, f"{name} is not JSON ({error.msg}); expected `{FORMS[name]}`")
+            value, self.at = decode_at(_DECODER, self.text, begin)
+        except Malformed as error:
+            self._problem(error.at, f"{name} is not JSON ({error.why}); expected `{FORMS[name]}`")
         except (ValueError, RecursionError):
             self._problem(begin, f"{name} is not usable JSON; expected `{FORMS[name]}`")
         else:
@@ -265,7 +266,7 @@ class _Reader:
         """The rest of the line, or the JSON string it consists of."""
         if self.text.startswith('"', self.at):
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
+                value, end = decode_at(_DECODER, self.text, self.at)
             except ValueError:
                 pass  # an ordinary text that begins with a quotation mark
             else:

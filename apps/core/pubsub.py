@@ -131,17 +131,18 @@ class _Publisher:
                 atexit.register(self.flush)
 
     def _run(self) -> None:
-        url, prefix = broker_named()
-        client = redis.Redis.from_url(
-            url, socket_timeout=BROKER_SECONDS, socket_connect_timeout=BROKER_SECONDS
-        )
+        client, named = redis.Redis(), ("", "")
         was_here = is_away = False
         while True:
             self._bell.wait()
             self._bell.clear()
             while batch := self._take():
                 try:
-                    _send(client, prefix, batch)
+                    found = broker_named()  # whoever published first may have known of another one
+                    if found != named:
+                        client.close()
+                        client, named = _client(found[0]), found
+                    _send(client, named[1], batch)
                     was_here, is_away = True, False
                     time.sleep(PACE_SECONDS)
                 except redis.RedisError as error:
@@ -163,6 +164,10 @@ class _Publisher:
             if not message:
                 bells.add(channel)
         return batch
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=BROKER_SECONDS, socket_connect_timeout=BROKER_SECONDS)
 
 
 def _send(client: redis.Redis, prefix: str, batch: list[tuple[str, bytes]]) -> None:

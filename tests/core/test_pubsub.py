@@ -107,6 +107,26 @@ def test_publishing_without_a_broker_neither_fails_nor_blocks(
     assert "the broker does not answer" in caplog.text
 
 
+def test_who_began_to_publish_to_another_broker_is_heard_by_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub, "RETRY_SECONDS", 0.01)
+    publisher = pubsub._Publisher()
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.delenv("REDIS_URL", raising=False)
+        elsewhere.setattr(settings, "LOOM_DATA_DIR", tmp_path)
+        publisher.put("a", b"lost")
+        publisher.flush()
+
+    async def scene() -> None:
+        async with subscribe("a") as messages:
+            await heard(messages, 1)
+            publisher.put("a", b"here")
+            assert await heard(messages, 1) == [b"here"]
+
+    play(scene)
+
+
 def test_the_subscription_to_the_broker_ends_with_its_last_listener() -> None:
     async def scene() -> None:
         async with subscribe("a") as messages:

@@ -102,6 +102,25 @@ def broker_named() -> tuple[str, str]:
     return url, f"loom:live:{parse_url(url).get('db', 0)}:"
 
 
+class Broker:
+    """A client of the broker that is known just now, with time limits in seconds; threads may share it."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self._seconds = seconds
+        self._client: redis.Redis | None = None
+        self._url = ""
+        self._lock = threading.Lock()
+
+    def client(self) -> tuple[Any, str]:
+        """The client, and what the names of this installation begin with."""
+        with self._lock:
+            url, prefix = broker_named()
+            if self._client is None or self._url != url:
+                limits = {"socket_timeout": self._seconds, "socket_connect_timeout": self._seconds}
+                self._client, self._url = redis.Redis.from_url(url, **limits), url
+            return self._client, prefix
+
+
 class _Publisher:
     """Sends from a thread of its own: whoever publishes has just committed, and has other things to do."""
 
@@ -131,18 +150,14 @@ class _Publisher:
                 atexit.register(self.flush)
 
     def _run(self) -> None:
-        client, named = redis.Redis(), ("", "")
+        broker = Broker(seconds=BROKER_SECONDS)
         was_here = is_away = False
         while True:
             self._bell.wait()
             self._bell.clear()
             while batch := self._take():
                 try:
-                    found = broker_named()  # whoever published first may have known of another one
-                    if found != named:
-                        client.close()
-                        client, named = _client(found[0]), found
-                    _send(client, named[1], batch)
+                    _send(*broker.client(), batch)
                     was_here, is_away = True, False
                     time.sleep(PACE_SECONDS)
                 except redis.RedisError as error:
@@ -164,10 +179,6 @@ class _Publisher:
             if not message:
                 bells.add(channel)
         return batch
-
-
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=BROKER_SECONDS, socket_connect_timeout=BROKER_SECONDS)
 
 
 def _send(client: redis.Redis, prefix: str, batch: list[tuple[str, bytes]]) -> None:

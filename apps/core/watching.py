@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
 import time
 from typing import Any
 
 import redis
 
-from apps.core.pubsub import broker_named
+from apps.core.pubsub import Broker
 
 SECONDS = 30  # that a mark lasts unless it is renewed
 RENEW_SECONDS = 10.0
@@ -63,10 +62,8 @@ def may_be_watched(channel: str) -> bool:
 class _Marks:
     def __init__(self) -> None:
         self.pages_at = self.quiet_at = float("-inf")
-        self._client: redis.Redis | None = None
-        self._url = self._prefix = ""
+        self._broker = Broker(seconds=ANSWER_SECONDS)
         self._away_until = 0.0
-        self._lock = threading.Lock()
 
     def set(self, channel: str, seconds: int) -> bool:
         return bool(self._do("SET", channel, secrets.token_hex(4), "EX", str(seconds)))
@@ -83,21 +80,12 @@ class _Marks:
         if time.monotonic() < self._away_until:
             return None
         try:
-            client: Any = self._connected()
-            return client.execute_command(command, f"{self._prefix}watch:{channel}", *arguments)
+            client, prefix = self._broker.client()
+            return client.execute_command(command, f"{prefix}watch:{channel}", *arguments)
         except redis.RedisError as error:
             log.debug("nobody knows who looks, since the broker does not answer: %s", error)
             self._away_until = time.monotonic() + AWAY_SECONDS
             return None
-
-    def _connected(self) -> redis.Redis:
-        with self._lock:
-            url, prefix = broker_named()
-            if self._client is None or (self._url, self._prefix) != (url, prefix):
-                limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-                self._client = redis.Redis.from_url(url, **limits)
-                self._url, self._prefix = url, prefix
-            return self._client
 
 
 _marks = _Marks()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from apps.engine.lending import lend
 
-LANES = 2  # while one waits for the database the other works; each more makes a turn cost 5 to 10 % more
+LANES = 2  # while one waits for the database the other works; a third costs each turn more than it gains
 PATIENCE_S = 0.25  # who waits for something without saying so no longer holds others up after that
 
 _here = threading.local()

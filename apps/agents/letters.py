@@ -21,11 +21,17 @@ from apps.agents.secrets import project_masker
 from apps.agents.statements import letters_wait
 from apps.beads.models import Bead
 from apps.core.errors import BadInput
+from apps.core.prepared import Prepared
 from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
 
 AT_ONCE = 10  # told in one prompt; the next get the rest
 BODY_CHARS = 20_000
+_UNDELIVERED: Prepared[int] = Prepared(
+    lambda project_id: (
+        Message.objects.filter(project=project_id, delivered_at=None).order_by().values_list("pk", flat=True)
+    )
+)
 
 
 @transaction.atomic
@@ -145,10 +151,15 @@ def letters_unheard(bead_id: int) -> bool:
     return Message.objects.filter(bead_id=bead_id, delivered_at=None).exists()
 
 
+def letters_ahead(project_id: int) -> None:
+    """Ask ahead whether anything waits in the project for new sessions."""
+    _UNDELIVERED.ahead(project_id, limit=1)
+
+
 def letters_deliver(fresh: Sequence[Session]) -> None:
     """Tell new sessions what waits for their agents; they are saved already."""
     projects = {session.project_id for session in fresh}
-    if not Message.objects.filter(project_id__in=projects, delivered_at=None).exists():
+    if not any(_UNDELIVERED(project_id, limit=1) for project_id in projects):
         return
     for session in fresh:
         letters_take(session, partial(_open_with, session))

@@ -135,6 +135,11 @@ def capacity_left(project_id: int) -> dict[str, int]:
     return {role: max(0, limit - at_work[role]) for role, limit in limits.items()}
 
 
+def capacity_ahead(project_id: int) -> None:
+    """Ask ahead what `capacity_left` reads first."""
+    _LIMITS.ahead(project_id)
+
+
 def personas_placed(project_id: int, roles: Iterable[str]) -> dict[str, str]:
     """The personas that the chart names for these roles."""
     return dict(_PLACED(project_id, tuple(roles)))

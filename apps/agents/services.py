@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.agents.lessons import lessons_used
-from apps.agents.letters import letters_deliver
+from apps.agents.letters import letters_ahead, letters_deliver
 from apps.agents.memory_models import Output
 from apps.agents.models import Agent, Persona, Session, Turn
 from apps.agents.org_chart import personas_placed
@@ -23,8 +23,9 @@ from apps.agents.succession import go_on_from_earlier
 from apps.beads.models import Bead
 from apps.core.errors import Conflict, NotFound
 from apps.core.prepared import Prepared
-from apps.core.sql import execute_rows, insert_all
+from apps.core.sql import execute_rows, insert_all, keys_ahead
 from apps.core.states import move
+from apps.core.together import Sent
 from apps.events.bus import Fact, emit_all
 from apps.projects.models import Project
 from apps.providers.gateway import Payer, takes_tools
@@ -83,7 +84,7 @@ def agents_acquire(
     An agent to whom a bead is assigned gets it if it is idle. The caller limits how many work at once; this
     only makes sure that no agent does two things.
     """
-    roles = {post.role for post in posts}
+    roles = sorted({post.role for post in posts})
     idle: dict[str, list[Agent]] = {role: [] for role in roles}
     for agent in _FREE(project.pk, tuple(roles)):
         agent.project = project
@@ -93,6 +94,14 @@ def agents_acquire(
     missing = [post for agent, post in zip(found, posts, strict=True) if agent is None]
     spawned = iter(agents_spawn(project, missing, personas or personas_of(roles, project)) if missing else ())
     return [agent or next(spawned) for agent in found]
+
+
+def agents_ahead(project_id: int, roles: Collection[str]) -> None:
+    """Ask ahead what acquiring agents of these roles reads."""
+    wanted = tuple(sorted(roles))
+    _FREE.ahead(project_id, wanted)
+    _SPAWNING.ahead(project_id)
+    _ROLES.ahead(project_id, wanted)
 
 
 def _chosen(posts: Sequence[Post], idle: dict[str, list[Agent]]) -> list[Agent | None]:
@@ -114,15 +123,19 @@ def _set_to_work(taken: Sequence[tuple[Agent, Bead | None]]) -> None:
     if not taken:
         return
     now = timezone.now()
-    moved = execute_rows(
+
+    def check(moved: Sent) -> None:
+        if moved.count != len(taken):
+            raise Conflict("An idle agent was taken by somebody else.", hint="Try again.")
+
+    execute_rows(
         "UPDATE agents_agent SET status = 'working', current_bead_id = CAST(taken.column2 AS bigint),"
         " last_active_at = %s, updated_at = %s FROM {rows} AS taken"
         " WHERE id = taken.column1 AND status = 'idle'",
         [now, now],
         [(agent.pk, bead.pk if bead else None) for agent, bead in taken],
+        then=check,
     )
-    if moved.count != len(taken):
-        raise Conflict("An idle agent was taken by somebody else.", hint="Try again.")
     for agent, bead in taken:
         agent.status, agent.current_bead = Agent.Status.WORKING, bead
     emit_all(status_fact(agent, was=Agent.Status.IDLE) for agent, _ in taken)
@@ -172,7 +185,7 @@ def agents_spawn(
         )
     # Two spawns at once must not take the same name.
     _SPAWNING(project.pk)
-    counts = Counter(_ROLES(project.pk, tuple(roles)))
+    counts = Counter(_ROLES(project.pk, tuple(sorted(roles))))
     agents = []
     for post in posts:
         counts[post.role] += 1
@@ -234,11 +247,12 @@ class Opening:
     lessons: Sequence[int] = ()
     native_tools: bool | None = None  # None: as the model takes them that is asked first, as far as known
 
-    def takes_tools(self, project: Project) -> bool:
-        if self.native_tools is not None:
-            return self.native_tools
-        payer = Payer(project.organization_id, project.pk, purpose=self.kind, role=self.agent.role)
-        return takes_tools(payer)
+
+def sessions_ahead(project_id: int, origins: Sequence[str]) -> None:
+    """Ask ahead what opening sessions of these origins reads, in their order."""
+    _OPENED.ahead(tuple(origins))
+    letters_ahead(project_id)
+    keys_ahead(Session, len(origins))
 
 
 @transaction.atomic(savepoint=False)
@@ -246,6 +260,7 @@ def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Sess
     """Open sessions; one whose origin was used before is the session opened then."""
     origins = [opening.origin for opening in openings]
     known = {session.origin: session for session in _OPENED(tuple(origins))}
+    takes = _takes_tools(project, openings)
     fresh = [
         Session(
             project=project,
@@ -258,7 +273,9 @@ def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Sess
             base_commit=opening.base_commit,
             decision_id=opening.decision_id,
             lessons=list(opening.lessons),
-            native_tools=opening.takes_tools(project),
+            native_tools=takes[opening.kind, opening.agent.role]
+            if opening.native_tools is None
+            else opening.native_tools,
         )
         for opening in openings
         if opening.origin not in known
@@ -271,6 +288,15 @@ def sessions_open(*, project: Project, openings: Sequence[Opening]) -> list[Sess
     )
     known |= {session.origin: session for session in fresh}
     return [known[origin] for origin in origins]
+
+
+def _takes_tools(project: Project, openings: Sequence[Opening]) -> dict[tuple[str, str], bool]:
+    """Whether the model that would be asked for each kind of session and role takes native tools."""
+    wanted = {(opening.kind, opening.agent.role) for opening in openings}
+    return {
+        (kind, role): takes_tools(Payer(project.organization_id, project.pk, purpose=kind, role=role))
+        for kind, role in wanted
+    }
 
 
 @transaction.atomic

@@ -15,6 +15,7 @@ from apps.beads.models import WORKABLE, Bead, Dependency
 from apps.core.errors import BadInput, Conflict
 from apps.core.sql import execute_rows
 from apps.core.states import move
+from apps.core.together import Sent
 from apps.engine.models import Run
 from apps.events.bus import Fact, emit, emit_all
 from apps.projects.models import Project, Requirement
@@ -233,15 +234,19 @@ def beads_claim(*, claims: Sequence[tuple[Bead, str]]) -> None:
     if not claims:
         return
     now = timezone.now()
-    moved = execute_rows(
+
+    def check(moved: Sent) -> None:
+        if moved.count != len(claims):
+            raise Conflict("A bead was taken or changed by somebody else.", hint="Try again.")
+
+    execute_rows(
         "UPDATE beads_bead SET status = 'in_progress', stage = 'working', assigned_to = taken.column2,"
         " attempts = attempts + 1, started_at = COALESCE(started_at, %s), updated_at = %s"
         " FROM {rows} AS taken WHERE id = taken.column1 AND status = 'open'",
         [now, now],
         [(bead.pk, agent) for bead, agent in claims],
+        then=check,
     )
-    if moved.count != len(claims):
-        raise Conflict("A bead was taken or changed by somebody else.", hint="Try again.")
     emit_all(fact for bead, agent in claims for fact in _assigned(bead, agent))
 
 

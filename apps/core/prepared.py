@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 from django.db.models import query as orm
 
-from apps.core.together import send
+from apps.core.together import Sent, expect, expected, gathers, send
 
 R = TypeVar("R")
 Shape = tuple[Any, ...]
@@ -50,9 +50,26 @@ class Prepared(Generic[R]):
         self._lock = Lock()
 
     def __call__(self, *values: Any, limit: int | None = None) -> list[R]:
+        asked = expected((self, values, limit)) or self._ask(values, limit)
+        if asked is None:
+            return []
+        built, sent = asked
+        rows = built.compiler.apply_converters(sent.rows, built.converters)
+        return [self._row(built, row) for row in rows]
+
+    def ahead(self, *values: Any, limit: int | None = None) -> None:
+        """Ask with what travels next; the same call later in this block of `together` finds the answer.
+
+        For statements that depend on none between: a transaction asks in one message what it would else ask
+        one after the other. Where nothing travels together this does nothing.
+        """
+        if gathers() and (asked := self._ask(values, limit)) is not None:
+            expect((self, values, limit), asked)
+
+    def _ask(self, values: tuple[Any, ...], limit: int | None) -> tuple[_Built, Sent] | None:
         built = self._built(values)
         if built is None:
-            return []
+            return None
         adapt = connections[DEFAULT_DB_ALIAS].ops.adapt_datetimefield_value
         now = [adapt(one) if isinstance(one, datetime) else one for one in _flat(values)]
         given = [
@@ -60,8 +77,7 @@ class Prepared(Generic[R]):
             for constant, place in zip(built.constants, built.places, strict=True)
         ]
         sql, given = (built.sql, given) if limit is None else (f"{built.sql} LIMIT %s", [*given, limit])
-        rows = built.compiler.apply_converters(send(sql, given).rows, built.converters)
-        return [self._row(built, row) for row in rows]
+        return built, send(sql, given)
 
     def _row(self, built: _Built, values: Sequence[Any]) -> R:
         query = built.compiler.query

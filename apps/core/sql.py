@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from apps.core.together import Sent, driver_cursor, flush, send, takes_part
+from apps.core.together import Sent, Then, driver_cursor, expect, expected, flush, gathers, send, takes_part
 
 MAX_VALUES = 20_000  # of one statement; SQLite takes 32,766, PostgreSQL 65,535
+_KEYS = "SELECT nextval(its::regclass) FROM pg_get_serial_sequence(%s, %s) AS its, generate_series(1, %s)"
 
 Adapt = Callable[[Any], Any]
 Row = TypeVar("Row", bound=models.Model)
@@ -73,10 +74,29 @@ def insert_those_new(rows: Sequence[Row], *, by: str) -> list[Row]:
     return new
 
 
+def keys_ahead(model: type[models.Model], count: int) -> None:
+    """Ask for primary keys with what travels next, so that `insert_all` need not wait for those it gets.
+
+    Those that are not used are lost, as those of a transaction that fails. Where nothing travels together
+    this does nothing.
+    """
+    own = model._meta
+    if gathers():
+        expect((keys_ahead, model), send(_KEYS, [f'"{own.db_table}"', own.pk.column, count]))
+
+
 def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model and set their primary keys."""
-    insert_soon(rows)
-    flush()
+    asked = expected((keys_ahead, type(rows[0]))) if rows else None
+    if asked is None or asked.count < len(rows):
+        insert_soon(rows)
+        flush()
+        return
+    for row, (key,) in zip(rows, asked.rows, strict=False):
+        _note_key(row, key)
+    how = _insertion(type(rows[0]), with_key=True)
+    for some in _portions(how, rows):
+        _insert(how, some)
 
 
 def insert_soon(rows: Sequence[models.Model]) -> None:
@@ -126,9 +146,9 @@ def _note_key(row: models.Model, key: Any) -> None:
 
 
 @cache
-def _insertion(model: type[models.Model]) -> _Insertion:
+def _insertion(model: type[models.Model], *, with_key: bool = False) -> _Insertion:
     own = model._meta
-    fields = tuple(field for field in own.concrete_fields if not field.primary_key)
+    fields = tuple(field for field in own.concrete_fields if with_key or not field.primary_key)
     columns = ", ".join(f'"{field.column}"' for field in fields)
     return _Insertion(
         fields=fields,
@@ -146,19 +166,22 @@ def _adapter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> 
     return None
 
 
-def execute(statement: str, values: Iterable[Any]) -> Sent:
+def execute(statement: str, values: Iterable[Any], *, then: Then | None = None) -> Sent:
     """Run a writing statement, maybe together with others. Moments are given as they are."""
-    return send(statement, _adapted(values, connections[DEFAULT_DB_ALIAS]))
+    return send(statement, _adapted(values, connections[DEFAULT_DB_ALIAS]), then=then)
 
 
-def execute_rows(statement: str, values: Iterable[Any], rows: Sequence[Sequence[Any]]) -> Sent:
+def execute_rows(
+    statement: str, values: Iterable[Any], rows: Sequence[Sequence[Any]], *, then: Then | None = None
+) -> Sent:
     """The same for a statement about many rows at once: `{rows}` in it stands for VALUES, after `values`.
 
     Their columns are called column1, column2 and so on.
     """
     group = f"({', '.join(['%s'] * len(rows[0]))})"
     places = f"(VALUES {', '.join([group] * len(rows))})"
-    return execute(statement.format(rows=places), [*values, *(value for row in rows for value in row)])
+    given = [*values, *(value for row in rows for value in row)]
+    return execute(statement.format(rows=places), given, then=then)
 
 
 def _adapted(values: Iterable[Any], connection: BaseDatabaseWrapper) -> list[Any]:

@@ -78,10 +78,11 @@ def send(
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def together(*, commits: bool = False) -> Iterator[None]:
     """In the block, which is in a transaction, statements that are sent wait until one of them is read.
 
-    Any other query of the thread runs after those that wait: the order is always that of the code.
+    Any other query of the thread runs after those that wait: the order is always that of the code. With
+    `commits` the block is all of its transaction, and what waits at its end travels with the commit.
     """
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if _waiting() is not None or not takes_part(connection):
@@ -89,7 +90,26 @@ def together() -> Iterator[None]:
         return
     with _gathering(connection):
         yield
-        flush()
+        if commits and len(connection.atomic_blocks) == 1:
+            _commit()
+        else:
+            flush()
+
+
+def gathers() -> bool:
+    """Whether statements of this thread wait for others that travel with them."""
+    return _waiting() is not None
+
+
+def expect(name: Any, asked: Any) -> None:
+    """Keep what was asked ahead until it is called for by name, or the block of `together` ends."""
+    _here.ahead[name] = asked
+
+
+def expected(name: Any) -> Any:
+    """What was asked ahead, once; None if nothing was."""
+    ahead: dict[Any, Any] = getattr(_here, "ahead", {})
+    return ahead.pop(name, None)
 
 
 def at_once(work: Callable[[], object]) -> bool:
@@ -116,12 +136,12 @@ def at_once(work: Callable[[], object]) -> bool:
 
 @contextmanager
 def _gathering(connection: Any) -> Iterator[None]:
-    _here.waiting, _here.judged = [], False
+    _here.waiting, _here.ahead, _here.judged = [], {}, False
     try:
         with connection.execute_wrapper(_after_those_that_wait):
             yield
     finally:
-        _here.waiting, _here.judged = None, False
+        _here.waiting, _here.ahead, _here.judged = None, {}, False
 
 
 def flush() -> None:

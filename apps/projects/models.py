@@ -28,6 +28,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             return project
         raise Project.DoesNotExist(f"There is no project {project_id}.")
 
+    def lock_ahead(self, project_id: int) -> None:
+        """Ask ahead for what `locked` gives, before what is to be read once the row is locked."""
+        _LOCKED.ahead(project_id)
+
 
 _LOCKED: Prepared[Project] = Prepared(
     lambda pk: Project.objects.select_for_update(no_key=True).defer("prd").filter(pk=pk).order_by()

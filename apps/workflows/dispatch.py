@@ -18,20 +18,20 @@ from django.utils import timezone
 
 from apps.agents.forecast import apart
 from apps.agents.models import Persona, Session
-from apps.agents.org_chart import capacity_left
-from apps.agents.services import Post, agents_acquire, personas_of
+from apps.agents.org_chart import capacity_ahead, capacity_left
+from apps.agents.services import Post, agents_acquire, agents_ahead, personas_of, sessions_ahead
 from apps.beads.models import Bead
 from apps.beads.services import bead_block, beads_claim
 from apps.core.errors import Conflict, LoomError
 from apps.core.prepared import Prepared
-from apps.core.together import send, together
+from apps.core.together import gathers, send, together
 from apps.engine.models import Run
 from apps.engine.services import Start, runs_start
 from apps.events.bus import delivering_late
 from apps.projects.models import Project
 from apps.workflows.beginnings import Beginning, beginnings_of
 from apps.workflows.briefing import Briefing, Work, briefing_of, work_sessions
-from apps.workflows.execution_services import Begin, executions_begin, executions_bind
+from apps.workflows.execution_services import Begin, executions_ahead, executions_begin, executions_bind
 
 AT_ONCE = (8, 16, 32)  # beads of one transaction: the first workers begin while others are still assigned
 TRIES = 3
@@ -181,7 +181,7 @@ def bead_start(*, bead: Bead, readings: Readings) -> tuple[Run, Session]:
 
 
 @transaction.atomic
-@together()
+@together(commits=True)
 def _start(
     project: Project,
     beads: Sequence[Bead],
@@ -190,12 +190,13 @@ def _start(
     briefing: Briefing | None,
 ) -> int:
     """Agents, sessions and runs for beads, as far as there still is room; Conflict if one was taken."""
+    keys = {bead.pk: f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads}
+    _ask_ahead(project, beads, begins, keys)
     # The project's row is the lock: two dispatchers do not both fill the last place.
     current = Project.objects.locked(project.pk)
     if current.status == Project.Status.CLOSED:
         return 0
     beads = within_capacity(beads, begins, capacity_left(current.pk))[: max(0, _places(current))]
-    keys = {bead.pk: f"bead:{bead.pk}:{bead.attempts + 1}" for bead in beads}
     sessions = _seat(project, beads, begins, personas, briefing, keys)
     begun = executions_begin(
         project=project,
@@ -221,6 +222,22 @@ def _start(
         raise Conflict("A bead was started by somebody else.", hint="Try again.")
     executions_bind(begun=begun, runs=runs)
     return len(beads)
+
+
+def _ask_ahead(
+    project: Project, beads: Sequence[Bead], begins: dict[int, Beginning], keys: dict[int, str]
+) -> None:
+    """Ask in one message what starting the beads reads, behind the locks that it is read under."""
+    if not gathers():
+        return  # each is asked when it is needed, with the locks in the same order
+    Project.objects.lock_ahead(project.pk)
+    capacity_ahead(project.pk)
+    _lock_places()
+    _WORKING.ahead()
+    seated = [bead for bead in beads if begins[bead.pk].role]
+    agents_ahead(project.pk, {begins[bead.pk].role for bead in seated})
+    sessions_ahead(project.pk, [keys[bead.pk] for bead in seated])
+    executions_ahead(project, [begins[bead.pk].graph for bead in beads])
 
 
 def _seat(
@@ -268,11 +285,15 @@ def _places(project: Project) -> int:
     a time.
     """
     with together():
-        if connection.vendor == "postgresql":
-            send("SELECT pg_advisory_xact_lock(%s)", [PLACES])
+        _lock_places()
         working = _WORKING()
     own = working.count(project.pk)
     return min(project.max_sessions - own, settings.LOOM_MAX_SESSIONS - len(working))
+
+
+def _lock_places() -> None:
+    if connection.vendor == "postgresql":
+        send("SELECT pg_advisory_xact_lock(%s)", [PLACES])
 
 
 def dispatch_all(settled: timedelta = SETTLED) -> int:

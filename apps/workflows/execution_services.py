@@ -14,7 +14,7 @@ from apps.agents.models import Session
 from apps.beads.models import Bead
 from apps.beads.services import bead_stage
 from apps.core.prepared import Prepared
-from apps.core.sql import execute_rows, insert_all
+from apps.core.sql import execute_rows, insert_all, keys_ahead
 from apps.core.states import move
 from apps.engine.flow import current
 from apps.engine.models import Run
@@ -37,7 +37,7 @@ _DEFINITION: Prepared[WorkflowDefinition] = Prepared(
 
 def graphs_pin(*, graphs: Iterable[Graph]) -> dict[str, str]:
     """Keep what graphs say for the runs that go through them; the hash of each by its name."""
-    wanted = {graph.sha256: graph for graph in graphs}
+    wanted = _by_sha(graphs)
     known = set(_KNOWN(tuple(wanted)))
     fresh = [
         WorkflowContent(sha256=sha, content=graph.content())
@@ -49,6 +49,10 @@ def graphs_pin(*, graphs: Iterable[Graph]) -> dict[str, str]:
     return {graph.name: sha for sha, graph in wanted.items()}
 
 
+def _by_sha(graphs: Iterable[Graph]) -> dict[str, Graph]:
+    return {graph.sha256: graph for graph in graphs}
+
+
 @dataclass(frozen=True)
 class Begin:
     """A bead at the start of its workflow; `is_at_work` if its first node is entered with that."""
@@ -56,6 +60,15 @@ class Begin:
     bead: Bead
     graph: Graph
     is_at_work: bool
+
+
+def executions_ahead(project: Project, graphs: Sequence[Graph]) -> None:
+    """Ask ahead what `executions_begin` reads for as many beads, each with its graph, in their order."""
+    wanted = _by_sha(graphs)
+    _KNOWN.ahead(tuple(wanted))
+    for sha, graph in wanted.items():
+        _DEFINITION.ahead(project.organization_id, project.pk, graph.name, sha, limit=1)
+    keys_ahead(WorkflowExecution, len(graphs))
 
 
 def executions_begin(*, project: Project, begins: Sequence[Begin]) -> list[dict[str, Any]]:

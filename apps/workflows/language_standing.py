@@ -25,8 +25,9 @@ def spawned_order(events: list[Event]) -> None:
     keys = [int(event.subject.removeprefix("agent:")) for event in events]
     personas = Persona.objects.filter(agents__in=keys).distinct()
     ordering = [persona.pk for persona in personas if read_language(persona.body).instructions]
-    # Most personas order nothing, and whoever dispatches many agents waits for this.
-    agents = Agent.objects.filter(pk__in=keys, persona__in=ordering) if ordering else Agent.objects.none()
+    if not ordering:
+        return  # as most: whoever dispatches many agents waits for this
+    agents = Agent.objects.filter(pk__in=keys, persona__in=ordering)
     for agent in agents.order_by("pk").select_related("persona", "project"):
         standing_orders(agent)
 

@@ -6,11 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.agents.models import Session
 from apps.core.prepared import Prepared
+from apps.core.together import together
+from tests.core.messages import messages
 from tests.world import World, world_build
 
 pytestmark = pytest.mark.django_db
@@ -83,3 +86,32 @@ def test_no_value_is_nothing() -> None:
     prepared: Prepared[Any] = Prepared(lambda key: Session.objects.filter(bead=key))
     with pytest.raises(TypeError, match="isnull"):
         prepared(None)
+
+
+@pytest.mark.usefixtures("world")
+def test_what_is_asked_ahead_is_found_once_and_only_in_its_block() -> None:
+    kinds = Prepared(lambda kind: Session.objects.filter(kind=kind).order_by("pk").values_list("pk", "kind"))
+    wanted = kinds("work")
+    assert wanted
+    with transaction.atomic(), together():
+        kinds.ahead("work")
+        assert kinds("plan") == []  # another question
+        assert kinds("work") == wanted
+        Session.objects.update(kind="plan")
+        assert kinds("work") == []  # asked anew
+        kinds.ahead("plan")
+    Session.objects.update(kind="work")
+    with transaction.atomic(), together():
+        assert kinds("plan") == []
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL is far away")
+def test_questions_asked_ahead_travel_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = Prepared(lambda kind: Session.objects.filter(kind=kind).order_by("pk").values_list("pk", "kind"))
+    limited = Prepared(lambda pk: Session.objects.filter(pk__gt=pk).order_by("pk").values_list("pk", "kind"))
+    with messages(monkeypatch) as sizes, transaction.atomic(), together():
+        kinds.ahead("work")
+        limited.ahead(0, limit=1)
+        assert limited(0, limit=1) == kinds("work")[:1]
+    assert sizes == [2]

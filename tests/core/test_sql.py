@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.accounts.models import Organization
 from apps.core import sql
+from apps.core.together import together
 from apps.engine.models import Run, Step
 from apps.events.models import Event
+from tests.core.messages import messages
 
 pytestmark = pytest.mark.django_db
 
@@ -105,3 +107,41 @@ def test_moments_are_written_as_the_orm_reads_them() -> None:
     sql.execute("UPDATE events_event SET delivered_at = %s WHERE id = %s", [MOMENT, row.pk])
 
     assert Event.objects.get(delivered_at=MOMENT).delivered_at == MOMENT
+
+
+def test_keys_asked_ahead_are_those_of_the_rows() -> None:
+    rows = [event(kind=f"kind {number}") for number in range(3)]
+
+    with transaction.atomic(), together():
+        sql.keys_ahead(Event, 4)
+        sql.insert_all(rows)
+        keys = [row.pk for row in rows]
+        more = event(kind="more")  # those asked for are used
+        sql.insert_all([more])
+
+    kinds = dict(Event.objects.order_by("pk").values_list("pk", "kind"))
+    assert [kinds[key] for key in keys] == ["kind 0", "kind 1", "kind 2"]
+    assert kinds[more.pk] == "more"
+    assert len(kinds) == 4
+
+
+def test_with_too_few_keys_asked_ahead_rows_are_inserted_as_ever() -> None:
+    rows = [event(kind=f"kind {number}") for number in range(3)]
+
+    with transaction.atomic(), together():
+        sql.keys_ahead(Event, 2)
+        sql.insert_all(rows)
+
+    kinds = dict(Event.objects.values_list("pk", "kind"))
+    assert [kinds[row.pk] for row in rows] == ["kind 0", "kind 1", "kind 2"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL is far away")
+def test_with_keys_asked_ahead_nobody_waits_for_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    with messages(monkeypatch) as sizes, transaction.atomic(), together():
+        sql.keys_ahead(Event, 1)
+        rows = [event()]
+        sql.insert_all(rows)
+        assert sizes == [1]
+        sql.insert_soon([event(kind=str(rows[0].pk))])
+    assert sizes == [1, 2]

@@ -164,3 +164,35 @@ def test_the_connection_is_of_use_after_a_statement_that_was_interrupted() -> No
     finally:
         signal.signal(signal.SIGALRM, before)
     assert names() == ["one"]
+
+
+def test_what_waits_at_the_end_travels_with_the_commit() -> None:
+    with transaction.atomic(), together(commits=True):
+        send(RENAME, ["two", "one"])
+    assert names() == ["two"]
+
+
+def test_the_block_commits_nothing_that_is_not_all_of_its_transaction() -> None:
+    def change() -> None:
+        with transaction.atomic():
+            with transaction.atomic(), together(commits=True):
+                send(RENAME, ["two", "one"])
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        change()
+    assert names() == ["one"]
+
+
+@pytest.mark.parametrize("error", [LookupError, IntegrityError])
+def test_a_block_that_fails_commits_nothing(error: type[Exception]) -> None:
+    def refuse(sent: Sent) -> None:
+        raise error
+
+    def change() -> None:
+        with transaction.atomic(), together(commits=True):
+            send(RENAME, ["two", "one"], then=refuse)
+
+    with pytest.raises(error):
+        change()
+    assert names() == ["one"]

@@ -23,6 +23,7 @@ from apps.projects.services import project_create
 from apps.providers.models import Budget, Call
 from apps.workflows import dispatch as dispatching
 from apps.workflows.dispatch import dispatch
+from tests.core.messages import messages
 from tests.core.processes import wait_until
 from tests.engine.flows import at_once
 from tests.providers.test_budgets_at_once import somebody_waits
@@ -52,6 +53,31 @@ def test_of_many_beads_the_first_are_rung_for_before_the_last_are_assigned(
 
     assert rings == [(1, 1, 0), (2, 3, 0), (2, 5, 0), (1, 6, 0)]
     assert sum(told) == 6  # those who only hear of it wait for the end
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL is far away")
+def test_beads_are_started_in_few_messages_however_many_they_are(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read goes ahead, then new agents, then all that is written up to the runs, then the commit."""
+    monkeypatch.setattr(dispatching, "AT_ONCE", (1, 5))
+    studio = open_studio(subtracting, max_sessions=6)
+    start, sizes = dispatching._start, list[int]()
+
+    def started(*arguments: Any) -> int:
+        with messages(monkeypatch) as sent:
+            count = start(*arguments)
+        sizes.append(len(sent))
+        return count
+
+    for number in range(6):
+        studio.bead(f"Bead {number}", status=Bead.Status.DEFERRED)
+    Bead.objects.update(status=Bead.Status.OPEN)
+    monkeypatch.setattr(dispatching, "_start", started)
+    doorbell.use(lambda run_ids: None)
+
+    assert dispatch(studio.project.pk) == 6
+    assert sizes[1:] == [4]  # the first also learns the workflow and the providers
 
 
 def test_runs_that_begin_together_read_their_sessions_together(

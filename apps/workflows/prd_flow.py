@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ from apps.agents.models import Session
 from apps.agents.places import hub_path
 from apps.agents.secrets import secrets_learn
 from apps.beads.services import beads_activate, project_is_finished
+from apps.core.errors import Conflict
 from apps.engine.errors import Canceled
 from apps.engine.flow import Handle, call, flow, joins, step, wait_for
 from apps.engine.models import Run
-from apps.engine.services import run_signal, run_start
+from apps.engine.services import run_cancel, run_signal, run_start
 from apps.events.bus import emit
 from apps.projects.models import Project
 from apps.projects.services import project_close
@@ -69,6 +71,8 @@ def prd_weave(project_id: int) -> dict[str, Any]:
         return {"status": "dropped", "reason": str(dropped)}
     except Canceled:
         walk.over(WorkflowExecution.Status.FAILED, "canceled")
+        if step(give_up, project_id=project_id):
+            step(work_cancel, project_id=project_id)
         raise
     walk.over(WorkflowExecution.Status.COMPLETED, "")
     return {"status": "done", **walk.delivered}
@@ -127,6 +131,25 @@ def phase_tell(*, project_id: int, name: str) -> None:
         subject=f"project:{project.slug}",
         phase=name,
     )
+
+
+def give_up(*, project_id: int) -> bool:
+    """Nothing more is begun in the project of a weave that was canceled; False if it stands for more."""
+    project = Project.objects.get(pk=project_id)
+    if project.is_sticky or project.is_perpetual:
+        return False
+    project_close(project=project, reason="Its weave was canceled.", actor="loom")
+    return True
+
+
+def work_cancel(*, project_id: int) -> int:
+    """End what is at work on the beads of a closed project, where nothing begins again; how many runs."""
+    runs = Run.objects.unfinished().filter(project_id=project_id, flow="bead.work", cancel_requested=False)
+    keys = list(runs.order_by("pk").values_list("pk", flat=True))
+    for run_id in keys:
+        with suppress(Conflict), transaction.atomic():  # it has ended meanwhile
+            run_cancel(run_id=run_id, actor="loom")
+    return len(keys)
 
 
 @graph_action("repository.open", subject="project")

@@ -269,7 +269,10 @@ def _unfinished(projects: Iterable[Project]) -> list[Project]:
 def after_cancel(project: Project) -> str:
     """What is left to do with a weave that was canceled, which is for good."""
     hub = shlex.quote(str(hub_path(project.pk)))
-    return f"It does not go on. What was merged: git clone {hub}. To begin anew, leave out --resume."
+    return (
+        f"It does not go on, and its project is closed. What was merged: git clone {hub}. "
+        "To begin anew, leave out --resume."
+    )
 
 
 @transaction.atomic

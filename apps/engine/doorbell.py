@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
 from uuid import uuid4
 
 from celery import current_app
-from kombu import Producer
+from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
+from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 AT_ONCE = 16  # runs of one message: few messages tell of many, and several workers may share them
@@ -16,17 +20,49 @@ TASK, QUEUE = "engine.advance", "rings"
 
 Ringer = Callable[[Sequence[int]], object]
 
+_idle: list[tuple[Connection, Producer]] = []
+os.register_at_fork(after_in_child=_idle.clear)  # a child must not share its parent's connections
+
 log = logging.getLogger(__name__)
 
 
 def ring_celery(run_ids: Sequence[int]) -> None:
     """Tell whichever worker comes first."""
     try:
-        with current_app.producer_pool.acquire(block=True) as producer:
+        with _producer() as producer:
             for start in range(0, len(run_ids), AT_ONCE):
                 _send(producer, list(run_ids[start : start + AT_ONCE]))
     except (OperationalError, RedisError, OSError) as error:
         log.warning("the broker does not answer (%s); the sweep will find runs %s", error, run_ids)
+
+
+@contextmanager
+def _producer() -> Iterator[Producer]:
+    """One that nobody uses just now. Those of Celery's pool are prepared anew for each message.
+
+    That and a new client of Redis for each command take twice as long as to send the message.
+    """
+    try:
+        connection, producer = _idle.pop()
+    except IndexError:
+        connection = current_app.connection_for_write()
+        producer = _new(connection)
+    try:
+        yield producer
+    except BaseException:
+        with suppress(Exception):
+            connection.release()
+        raise
+    _idle.append((connection, producer))
+
+
+def _new(connection: Connection) -> Producer:
+    channel: Any = connection.channel()
+    if isinstance(channel, Channel):
+        client = channel._create_client()  # type: ignore[attr-defined]
+        vars(channel)["conn_or_acquire"] = lambda *_: nullcontext(client)
+    producer: Producer = current_app.amqp.Producer(channel, auto_declare=False)
+    return producer
 
 
 def _send(producer: Producer, run_ids: list[int]) -> None:

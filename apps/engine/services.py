@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.commit import after_commit
@@ -14,7 +14,6 @@ from apps.core.crash import crashpoint
 from apps.core.errors import BadInput, Conflict, NotFound
 from apps.core.sql import insert_new, insert_those_new
 from apps.core.storable import storable, storable_text
-from apps.core.together import Sent, at_once
 from apps.engine import doorbell
 from apps.engine.flow import FLOWS
 from apps.engine.models import ANY_CHILD, CHILD, JOIN, Run, Signal
@@ -53,14 +52,12 @@ def run_start(
 
 def _is_new(run: Run) -> bool:
     """Insert the run and ring for it, unless its key was used before."""
-
-    def work() -> Sent:
+    if connection.in_atomic_block:
         after_commit(_ring_for, run, first=True)
-        return insert_new(run)
-
-    if not at_once(work):
-        with transaction.atomic(savepoint=False):
-            work().count  # noqa: B018 - it runs when it is read
+        insert_new(run).count  # noqa: B018 - it runs when it is read
+    else:  # a statement alone is a transaction, with two messages to the server less
+        insert_new(run)
+        after_commit(_ring_for, run)
     return run.pk is not None
 
 

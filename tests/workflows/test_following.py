@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import DataError, OperationalError, connections
+from django.db import DataError, OperationalError, connections, transaction
 
 from apps.accounts.services import organization_ensure
 from apps.decisions.models import Decision
@@ -24,6 +24,7 @@ from apps.workflows.following import Follower, answer_read, view_for
 from apps.workflows.progress import Progress, events_after
 from apps.workflows.terminal import LineView, LiveView, console_make
 from apps.workflows.weaving import Wish, prd_read, weave_begin
+from tests.core.processes import wait_until
 
 
 @pytest.fixture
@@ -87,21 +88,20 @@ def test_a_half_written_line_does_not_answer_the_next_question(
     os.write(keyboard, b"hash beca")
 
     def go_on() -> None:
-        decision_decide(decision=Decision.objects.get(pk=first.pk), choice="plain", decider="Ann")
-        asked(project, origin="another")
+        wait_until(lambda: "and why: " in screen.getvalue())
+        with transaction.atomic():  # who looks next sees both
+            decision_decide(decision=Decision.objects.get(pk=first.pk), choice="plain", decider="Ann")
+            asked(project, origin="another")
         connections.close_all()
-
-    def answer() -> None:
+        wait_until(lambda: "answer: " in screen.getvalue())
         os.write(keyboard, b"By key.\n")
 
-    timers = [threading.Timer(0.6, go_on), threading.Timer(2.5, answer)]
-    for timer in timers:
-        timer.start()
+    elsewhere = threading.Thread(target=go_on)
+    elsewhere.start()
     watch = follower(project, screen)
     watch._look()
     watch._look()
-    for timer in timers:
-        timer.join()
+    elsewhere.join()
     assert Decision.objects.get(origin="another").choice == "By key."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 LOOM_DATA_DIR = Path(env_str("LOOM_DATA_DIR") or BASE_DIR / ".loom").absolute()
 DEBUG = env_bool("LOOM_DEBUG", False)
 LOOM_READ = READ
+KEY_WAIT_S = 5.0
 
 
 def secret_key() -> str:
@@ -29,14 +31,17 @@ def secret_key() -> str:
     path = LOOM_DATA_DIR / "secret_key"
     try:
         LOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
-        # "x": two first starts at once agree on one key.
+        # "x": of two first starts at once one makes the key, and the other waits until it is written.
         with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
             path.chmod(0o600)
             file.write(secrets.token_urlsafe(50))
     except OSError:
         # The command that needs the data directory reports that it cannot be used.
         return secrets.token_urlsafe(50)
-    return path.read_text(encoding="ascii") or secrets.token_urlsafe(50)
+    until = time.monotonic() + KEY_WAIT_S
+    while not (key := path.read_text(encoding="ascii")) and time.monotonic() < until:
+        time.sleep(0.01)
+    return key or secrets.token_urlsafe(50)
 
 
 # -- The processes of `manage.py up` --------------------------------------------------------------

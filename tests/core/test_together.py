@@ -167,8 +167,11 @@ def test_the_connection_is_of_use_after_a_statement_that_was_interrupted() -> No
 
 
 def test_what_waits_at_the_end_travels_with_the_commit() -> None:
-    with transaction.atomic(), together(commits=True):
-        send(RENAME, ["two", "one"])
+    with transaction.atomic():
+        with together(commits=True):
+            send(RENAME, ["two", "one"])
+        if connection.vendor == "postgresql":
+            assert connection.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     assert names() == ["two"]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 LOOM_DATA_DIR = Path(env_str("LOOM_DATA_DIR") or BASE_DIR / ".loom").absolute()
 DEBUG = env_bool("LOOM_DEBUG", False)
 LOOM_READ = READ
-KEY_WAIT_S = 5.0
 
 
 def secret_key() -> str:
@@ -30,18 +29,19 @@ def secret_key() -> str:
         return given
     path = LOOM_DATA_DIR / "secret_key"
     try:
+        if path.exists() and (kept := path.read_text(encoding="ascii")):
+            return kept
         LOOM_DATA_DIR.mkdir(parents=True, exist_ok=True)
-        # "x": of two first starts at once one makes the key, and the other waits until it is written.
-        with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_urlsafe(50))
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+            # Of two first starts at once one makes the key; one that could not be written is made now.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not (key := file.read()):
+                key = secrets.token_urlsafe(50)
+                file.write(key)
+        return key
     except OSError:
         # The command that needs the data directory reports that it cannot be used.
         return secrets.token_urlsafe(50)
-    until = time.monotonic() + KEY_WAIT_S
-    while not (key := path.read_text(encoding="ascii")) and time.monotonic() < until:
-        time.sleep(0.01)
-    return key or secrets.token_urlsafe(50)
 
 
 # -- The processes of `manage.py up` --------------------------------------------------------------

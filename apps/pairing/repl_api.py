@@ -106,7 +106,8 @@ class ReplViewSet(TenantViewSet):
         if given.get("project_id") is not None:
             mine = Project.objects.for_user(person).select_related("organization")
             project = self.parent_get(mine, given["project_id"])
-        organization = project.organization if project else self.organization_get(given.get("organization"))
+        of = project.organization if project else None
+        organization = self.organization_get(given.get("organization"), of=of)
         asked = loom_ask(person=person, text=given["message"], organization=organization, project=project)
         if asked.bead is not None:
             return Response(order_body(asked.bead, given["message"]), status=201)

@@ -208,13 +208,13 @@ class WorkflowViewSet(TenantViewSet):
 
     def _place(self) -> dict[str, Any]:
         """The organization or project that a new definition is for; checks that one may write there."""
-        project_id = self.body.get("project_id")
+        project, project_id = None, self.body.get("project_id")
         if project_id not in (None, ""):
             rows = Project.objects.for_user(self.request.user).select_related("organization")
             project = self.parent_get(rows, project_id)
-            return {"organization": project.organization, "project": project, "actor": self._actor()}
         given = self.body.get("organization", self.body.get("organization_id"))
-        return {"organization": self.organization_get(given), "actor": self._actor()}
+        organization = self.organization_get(given, of=project.organization if project else None)
+        return {"organization": organization, "project": project, "actor": self._actor()}
 
     def _actor(self) -> str:
         return str(self.request.user)

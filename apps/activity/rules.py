@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
 from django.urls import NoReverseMatch, reverse
 
 from apps.accounts.models import Membership, Role, User
 from apps.accounts.permissions import SHARED_AS, roles_with
 from apps.activity.models import Notification, Priority
 from apps.core.tenancy import share_codename
+from apps.decisions.voters import people_named
 from apps.events.models import Event
 from apps.projects.models import ProjectGroupShare, ProjectUserShare
 
@@ -54,19 +54,11 @@ def _decision(event: Event) -> Notice | None:
     """Questions for a person, and votes that are asked of people by name."""
     people = _with(event, "decisions:write")
     if not event.data.get("needs_person"):
-        people = _voters(people, event.data.get("voters") or [])
+        people = people_named(people, event.data.get("voters") or [])
     title = "Your vote is asked for" if event.data.get("voters") else "A decision waits for you"
     return Notice(
         Rule.DECISION, title, _text(event, "question"), people, _priority(event), _decision_page(event)
     )
-
-
-def _voters(people: QuerySet[User], named: list[str]) -> QuerySet[User]:
-    """Those among the people who may vote, by the names that votes are taken under: `Ann`, `user-ann`."""
-    names = {name.lower() for name in named}
-    names |= {name.removeprefix("user-") for name in names}
-    exact = {*named, *(name.removeprefix("user-") for name in named)}  # SQLite lowers no letters but A to Z
-    return people.alias(called=Lower("username")).filter(Q(called__in=names) | Q(username__in=exact))
 
 
 @rule("decision.escalated")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apps.agents.models import Agent, Persona
+from apps.agents.personas import role_resolve, roles_of
 from apps.decisions.authority import SEMI, AgentVoice, agents_known_by
+from apps.decisions.voters import voters_named_by
+from apps.projects.models import Project
 
 
 def autonomy_of(persona: Persona) -> str:
@@ -30,4 +35,15 @@ def voice_find(project_id: int, name: str) -> AgentVoice | None:
     return voice_of(agent) if agent is not None else None
 
 
+def voters_named(project: Project, names: Sequence[str]) -> dict[str, str]:
+    """Those of the names that agents of the team or roles have; a role is counted under its own name."""
+    team = Agent.objects.filter(project=project, retired_at=None).values_list("name", flat=True)
+    called = {name.casefold() for name in team}
+    personas = Persona.objects.for_organization(project.organization_id).only("role", "metadata")
+    roles = roles_of(personas)
+    meant = {name: name if name.casefold() in called else role_resolve(name, roles) for name in names}
+    return {name: found for name, found in meant.items() if found}
+
+
 agents_known_by(voice_find)
+voters_named_by(voters_named)

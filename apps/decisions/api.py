@@ -22,6 +22,7 @@ from apps.decisions.authority import AgentVoice, agent_find
 from apps.decisions.models import DEADLINE, THRESHOLD, Decision, DecisionQuerySet, Vote
 from apps.decisions.services import decision_decide, decision_request, vote_cast
 from apps.decisions.tally import tally_of
+from apps.decisions.voters import voters_resolve
 from apps.projects.models import Project
 
 CLOSED = "closed"  # the original's word for everything but open
@@ -274,6 +275,7 @@ class DecisionViewSet(TenantViewSet):
         given = self._read(QuestionInput)
         project, bead = self._place(given.pop("project_id", None), given.pop("parent", ""))
         hours = given.pop("deadline_hours", None)
+        given["voters"] = voters_resolve(project, given["voters"]) if given["voters"] else []
         decision = decision_request(
             project=project,
             bead=bead,

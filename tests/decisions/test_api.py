@@ -252,6 +252,32 @@ def test_viewers_look_on_and_strangers_see_nothing(world: World) -> None:
 # -- votes -------------------------------------------------------------------------------------------
 
 
+def test_voters_are_people_who_may_decide_agents_and_roles(ann: Client, world: World) -> None:
+    client_of(world, Role.USER, "bob")
+    voters = ["ANN", "user-bob", " engineer ", "Engineering Manager"]
+    place: dict[str, Any] = {"project_id": world.project.pk}
+    body = send(ann, LIST, question="Which?", options=["a", "b"], voters=voters, **place).json()
+    # A role is counted under its own name: the vote of its agent would not be found under another.
+    assert body["voters"] == ["ANN", "user-bob", "engineer", "engineering-manager"]
+    votes = one(Decision.objects.get(pk=body["id"]), "/votes")
+    assert send(ann, votes, choice="a").json()["vote"]["voter"] == "ANN"
+
+
+@pytest.mark.parametrize("name", ["nobody", "vic", "user-vic", "gone", "eve", "agent-1", "engineering"])
+def test_who_cannot_vote_is_not_asked(ann: Client, world: World, name: str) -> None:
+    client_of(world, Role.VIEWER, "vic")
+    client_of(world, Role.USER, "gone")
+    User.objects.filter(username="gone").update(is_active=False)
+    client_of(world_build("globex", rows=0), Role.ADMIN, "eve")
+    before = Decision.objects.count()
+    place: dict[str, Any] = {"project_id": world.project.pk}
+    answer = send(ann, LIST, question="Which?", options=["a"], voters=["ann", name], **place)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == f"Nobody who could vote is called {name!r}."
+    assert answer.json()["details"]["unknown"] == [name]
+    assert Decision.objects.count() == before
+
+
 def test_votes_are_cast_changed_and_counted(ann: Client, world: World) -> None:
     decision = decision_request(
         project=world.project,

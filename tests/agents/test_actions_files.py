@@ -190,6 +190,26 @@ def test_line_endings_and_mode_of_a_replaced_file_stay(room: Room) -> None:
     assert stat.S_IMODE((room.root / "windows.txt").stat().st_mode) == 0o755
 
 
+def test_a_split_line_that_would_not_parse_is_refused(room: Room) -> None:
+    file = room.root / "shop/links.py"
+    file.write_text("from dataclasses import dataclass, field\n")
+    told = "from dataclasses import dataclass,"
+    result = room.do("edit_file", path="shop/links.py", old_text=told, new_text=f"{told} asdict")
+    assert not result.ok
+    assert (
+        "old_text ends within a line, and with its rest shop/links.py would not parse: line 1" in result.text
+    )
+    assert file.read_text() == f"{told} field\n"
+    assert room.do("edit_file", path="shop/links.py", old_text=told, new_text=f"{told} asdict,").ok
+    assert file.read_text() == f"{told} asdict, field\n"
+    # What was broken before may be mended in steps, and whole lines are taken as they are.
+    file.write_text("from dataclasses import dataclass field\nx = (\n")
+    assert room.do("edit_file", path="shop/links.py", old_text="from dataclasses", new_text="from datacls").ok
+    assert room.do("edit_file", path="README.md", old_text="Sells", new_text="Offers").ok
+    assert room.do("edit_file", path="shop/__init__.py", old_text="", new_text="x = 1\ny = 2\n").ok
+    assert room.do("edit_file", path="shop/__init__.py", old_text="x = 1\n", new_text="x = (\n").ok
+
+
 def test_a_latin_1_file_stays_one(room: Room) -> None:
     (room.root / "l.txt").write_bytes(b"caf\xe9 1\n")
     assert room.do("edit_file", path="l.txt", old_text="1", new_text="2").ok

@@ -329,6 +329,29 @@ def test_old_text_that_breaks_off_within_a_line_is_refused(old: str, new: str) -
     refusal(FILE, old, new)
 
 
+def test_a_beginning_of_a_line_of_which_nothing_stays_is_refused() -> None:
+    text = "assert found(rows) == wanted\n"
+    assert "before '== wanted'" in refusal(text, "assert found(rows)", "refuse(404)").message
+    assert (
+        edit_text(text, "assert found(rows)", "assert known(rows)").text == "assert known(rows) == wanted\n"
+    )
+    assert edit_text(text, "assert found(rows) ", "").text == "== wanted\n"
+    # A name that is exchanged leaves what follows, however different the new one is.
+    assert edit_text("log.info(text)\n", "log.info", "print").text == "print(text)\n"
+
+
+def test_an_edit_tells_whether_it_splits_a_line() -> None:
+    text = "from a import b, c\nx = 1\n"
+    assert edit_text(text, "from a import b,", "from a import d,").splits_line
+    for old, new in (
+        ("b, c", "d"),
+        ("from a import b, c", "import a"),
+        ("import b", "import d"),
+        ("x = 1\n", ""),
+    ):
+        assert not edit_text(text, old, new).splits_line, old
+
+
 def test_a_function_of_another_name_is_no_drift() -> None:
     old = FILE[FILE.index("    def close") :].replace("def close", "def shut")
     error = refusal(FILE, old, old.replace("door.lock()", "door.bar()"))

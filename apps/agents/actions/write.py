@@ -12,7 +12,7 @@ from apps.agents.actions.patching import PatchPlan
 from apps.agents.actions.read import PATHS, existing_file
 from apps.agents.actions.seen import forget_shown, note_moved, note_shown, unseen_lines
 from apps.agents.actions.syntax import syntax_finding
-from apps.agents.editing.match import Edit, edit_text
+from apps.agents.editing.match import Edit, EditRefused, edit_text
 from apps.agents.editing.patch import parse_patch
 from apps.agents.editing.text import MAX_BYTES, TextFile, bodies, decode
 from apps.agents.paths import relative, resolve_inside
@@ -143,9 +143,20 @@ class EditFile(Action):
         name = relative(ctx.root, file)
         before = decode(file.read_bytes(), name=name)
         edit = edit_text(before.text, self.old_text, self.new_text)
+        if edit.splits_line:
+            self._refuse_broken(name, before.text, edit.text)
         ctx.write(file, before.with_text(edit.text).encode())
         text, kept = with_finding(self._said(name, edit), name, edit.text)
         return Result(ok=True, text=text, data={**kept, "line": edit.first, "how": edit.how}, changed=True)
+
+    @staticmethod
+    def _refuse_broken(name: str, before: str, after: str) -> None:
+        """The rest of a split line was most likely to be replaced too if the file parses no more."""
+        if (finding := syntax_finding(name, after)) and not syntax_finding(name, before):
+            raise EditRefused(
+                f"old_text ends within a line, and with its rest {name} would not parse: {finding}.",
+                hint="Give whole lines.",
+            )
 
     @staticmethod
     def _said(name: str, edit: Edit) -> str:

@@ -24,6 +24,7 @@ from apps.core.errors import BadInput
 
 _NUMBERED = re.compile(r"\s*\d+\t")
 _WORD = re.compile(r"\w\w")
+_WORDS = re.compile(r"\w+")
 _MAX_DRIFT_LINES = 400
 _OPENS = re.compile(  # lines that say where one is
     r"[:{(\[]\s*(?:#.*|//.*)?$|^\s*(?:<\w|#+ |@)"
@@ -41,12 +42,16 @@ class EditRefused(BadInput):
 
 @dataclass(frozen=True)
 class Edit:
-    """The new text, and where the replacement stands in it (1-based lines; last < first: only removed)."""
+    """The new text, and where the replacement stands in it (1-based lines; last < first: only removed).
+
+    `splits_line`: it began with the line or before, and ends within it; so whole lines may have been meant.
+    """
 
     text: str
     first: int
     last: int
     how: str = ""
+    splits_line: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,14 @@ def _exact(text: str, old: str, new: str) -> Edit | None:
             f"old_text stands only inside a longer word, at line {first_lines[0]}.",
             hint="Give whole words, best whole lines.",
         )
-    _whole_enough(flat, begin, end, old, new)
+    splits_line = _whole_enough(flat, begin, end, old, new)
     place = (begin, end)
     if len(flat) != len(text):
         place = _unflatten(text, begin), _unflatten(text, end)
         new = new.replace("\n", _newline_near(text, place[0]))
     changed = text[: place[0]] + new + text[place[1] :]
-    return Edit(changed, first_lines[0], first_lines[0] + new.count("\n") - new.endswith("\n"))
+    last_line = first_lines[0] + new.count("\n") - new.endswith("\n")
+    return Edit(changed, first_lines[0], last_line, splits_line=splits_line)
 
 
 def _inside_indentation(text: str, start: int) -> bool:
@@ -132,12 +138,13 @@ def _inside_indentation(text: str, start: int) -> bool:
     return text[start] in " \t" and line < start and not text[line:start].strip()
 
 
-def _whole_enough(text: str, begin: int, end: int, old: str, new: str) -> None:
-    """Refuse pieces of lines whose replacement shows that whole lines were meant."""
+def _whole_enough(text: str, begin: int, end: int, old: str, new: str) -> bool:
+    """Refuse pieces of lines whose replacement shows that whole lines were meant; whether a line is split."""
     line = text.rfind("\n", 0, begin) + 1
     indent, rest = text[line:begin], text[end:].partition("\n")[0].rstrip()
     starts = not indent.strip()
-    if rest.strip() and not old.endswith("\n") and (starts or "\n" in old) and _breaks_off(old, new, rest):
+    splits = bool(rest.strip()) and not old.endswith("\n") and (starts or "\n" in old)
+    if splits and _breaks_off(old, new, rest):
         raise EditRefused(
             f"old_text ends within a line, before {rest.strip()[:80]!r}.", hint="Give whole lines."
         )
@@ -146,6 +153,7 @@ def _whole_enough(text: str, begin: int, end: int, old: str, new: str) -> None:
             "old_text leaves out the indentation of its line, so that of the lines in new_text is unclear.",
             hint="Give whole lines with their indentation in both.",
         )
+    return splits
 
 
 def _breaks_off(old: str, new: str, rest: str) -> bool:
@@ -155,7 +163,11 @@ def _breaks_off(old: str, new: str, rest: str) -> bool:
         return True  # what follows would run into what is new
     if any(line.rstrip().endswith(rest) for line in new.split("\n")) or _balance(old) != _balance(new):
         return True
-    return "\n" in old and bool(_LETTER.search(rest)) and not last.endswith(told.strip())
+    if not _LETTER.search(rest):
+        return False
+    if "\n" not in old:  # more than a name that is exchanged, and nothing of it stays
+        return bool(last) and len(told.split()) > 1 and not {*_WORDS.findall(told)} & {*_WORDS.findall(last)}
+    return not last.endswith(told.strip())
 
 
 def _balance(text: str) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ def secret_key() -> str:
             # Of two first starts at once one makes the key; one that could not be written is made now.
             fcntl.flock(file, fcntl.LOCK_EX)
             if not (key := file.read()):
+                os.fchmod(file.fileno(), 0o600)
                 key = secrets.token_urlsafe(50)
                 file.write(key)
         return key

@@ -99,12 +99,13 @@ class TenantViewSet(OnceMixin, ConditionalMixin, ListModelMixin, RetrieveModelMi
         self.permission_check(_follow(organization_path, found), _project_of(found, organization_path))
         return found
 
-    def organization_get(self, given: Any = None, *, of: Organization | None = None) -> Organization:
+    def organization_get(self, given: Any = None, *, project: Any = None) -> Organization:
         """The organization of a write: the one given (id or slug), else the only one it can be meant for.
 
-        `of` is that of a project which the write names, and which `given` must not contradict.
+        If the write names a `project` too, it is the project's, which `given` must not contradict.
         """
-        if of is not None:
+        if project is not None:
+            of: Organization = project.organization
             if given not in (None, "") and str(given) not in (str(of.pk), of.slug):
                 raise BadInput(
                     f"The project belongs to {of.slug}, not to {str(given)[:80]!r}.",

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 
-from apps.accounts.models import Membership, Role, User
-from apps.accounts.permissions import SHARED_AS, roles_with
+from apps.accounts.models import Role, User
+from apps.accounts.permissions import roles_with
 from apps.activity.models import Notification, Priority
-from apps.core.tenancy import share_codename
 from apps.decisions.voters import people_named
 from apps.events.models import Event
-from apps.projects.models import ProjectGroupShare, ProjectUserShare
+from apps.projects.sharing import people_in
 
 Rule = Notification.Rule
 BY_NUMBER: Final = {0: Priority.CRITICAL, 1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.NORMAL}
@@ -158,14 +157,7 @@ def _with(event: Event, permission: str) -> QuerySet[User]:
 
 
 def _people(event: Event, roles: list[str]) -> QuerySet[User]:
-    members = Membership.objects.filter(organization=event.organization_id, role__in=roles)
-    found = Q(pk__in=members.values("user_id"))
-    if event.project_id is not None:
-        codes = [share_codename(role) for role in SHARED_AS if role in roles]
-        shared = {"content_object_id": event.project_id, "permission__codename__in": codes}
-        found |= Q(pk__in=ProjectUserShare.objects.filter(**shared).values("user_id"))
-        found |= Q(groups__in=ProjectGroupShare.objects.filter(**shared).values("group_id"))
-    return User.objects.filter(found, is_active=True).distinct()
+    return people_in(event.organization_id, event.project_id, roles)
 
 
 def _administrators(event: Event) -> QuerySet[User]:

@@ -8,10 +8,11 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 
 from apps.accounts.models import User
-from apps.accounts.permissions import permission_holds
+from apps.accounts.permissions import roles_with
 from apps.core.errors import BadInput
 from apps.decisions.models import person_names
 from apps.projects.models import Project
+from apps.projects.sharing import people_in
 
 Naming = Callable[[Project, Sequence[str]], dict[str, str]]
 _namings: list[Naming] = []
@@ -51,11 +52,12 @@ def people_named(people: QuerySet[User], names: Collection[str]) -> QuerySet[Use
 
 
 def _people(project: Project, names: Sequence[str]) -> dict[str, str]:
-    place = (project.organization_id, project.pk)
+    may = people_in(project.organization_id, project.pk, roles_with("decisions:write"))
+    admins = Q(is_superuser=True, is_active=True)
+    users = people_named(User.objects.filter(admins | Q(pk__in=may.values("pk"))), names)
     called = {
         name.casefold()
-        for user in people_named(User.objects.filter(is_active=True), names)
-        if permission_holds(user, "decisions:write", *place)
-        for name in person_names(user.username)
+        for username in users.values_list("username", flat=True)
+        for name in person_names(username)
     }
     return {name: name for name in names if name.casefold() in called}

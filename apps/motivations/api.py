@@ -200,8 +200,7 @@ class MotivationViewSet(TenantViewSet):
         if missing := [key for key in ("name", "type", "condition") if not body.get(key)]:
             raise BadInput(f"{missing[0]} is required.", details={"field": missing[0]})
         project = self._project(body.get("project_id"))
-        of = project.organization if project else None
-        organization = self.organization_get(body.get("organization"), of=of)
+        organization = self.organization_get(body.get("organization"), project=project)
         self.permission_check(organization.pk, project.pk if project else None)
         fields = {key: body[key] for key in FIELDS if body.get(key) is not None}
         motivation = motivation_create(
@@ -324,8 +323,7 @@ class MotivationViewSet(TenantViewSet):
         project, data = self._project(body.get("project_id")), body.get("data", {})
         if not isinstance(data, dict):
             raise BadInput("data must be a JSON object.", details={"field": "data"})
-        of = project.organization if project else None
-        organization = self.organization_get(body.get("organization"), of=of)
+        organization = self.organization_get(body.get("organization"), project=project)
         self.permission_check(organization.pk, project.pk if project else None)
         event_id = external_tell(
             organization=organization,

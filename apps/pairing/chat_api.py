@@ -130,8 +130,7 @@ class ChatViewSet(TenantViewSet):
     def _ask(self, request: Request, given: dict[str, Any]) -> Exchange:
         user: Any = request.user
         agent, bead, project = self._about(given)
-        of = project.organization if project else None
-        organization = self.organization_get(self.body.get("organization"), of=of)
+        organization = self.organization_get(self.body.get("organization"), project=project)
         messages = [dict(message) for message in given["messages"]]
         if agent is not None:
             words = f"You are {agent.name}, the {agent.role}. {agent.persona.description}\n\n"

@@ -106,8 +106,7 @@ class ReplViewSet(TenantViewSet):
         if given.get("project_id") is not None:
             mine = Project.objects.for_user(person).select_related("organization")
             project = self.parent_get(mine, given["project_id"])
-        of = project.organization if project else None
-        organization = self.organization_get(given.get("organization"), of=of)
+        organization = self.organization_get(given.get("organization"), project=project)
         asked = loom_ask(person=person, text=given["message"], organization=organization, project=project)
         if asked.bead is not None:
             return Response(order_body(asked.bead, given["message"]), status=201)

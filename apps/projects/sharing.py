@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Permission
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from guardian.shortcuts import assign_perm
 
-from apps.accounts.models import PeopleGroup, Role, User
+from apps.accounts.models import Membership, PeopleGroup, Role, User
 from apps.accounts.permissions import SHARED_AS
 from apps.core.errors import BadInput, NotFound
 from apps.core.tenancy import share_codename
@@ -89,3 +91,15 @@ def _tell(kind: str, project: Project, share: Share, actor: str) -> None:
         name=share.name,
         role=share.role,
     )
+
+
+def people_in(organization_id: int | None, project_id: int | None, roles: Collection[str]) -> QuerySet[User]:
+    """Active people who have one of the roles in the organization, or in the project as it is shared."""
+    members = Membership.objects.filter(organization=organization_id, role__in=roles)
+    found = Q(pk__in=members.values("user_id"))
+    if project_id is not None:
+        codes = [share_codename(role) for role in SHARED_AS if role in roles]
+        shared = {"content_object_id": project_id, "permission__codename__in": codes}
+        found |= Q(pk__in=ProjectUserShare.objects.filter(**shared).values("user_id"))
+        found |= Q(groups__in=ProjectGroupShare.objects.filter(**shared).values("group_id"))
+    return User.objects.filter(found, is_active=True).distinct()

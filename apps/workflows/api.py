@@ -213,7 +213,7 @@ class WorkflowViewSet(TenantViewSet):
             rows = Project.objects.for_user(self.request.user).select_related("organization")
             project = self.parent_get(rows, project_id)
         given = self.body.get("organization", self.body.get("organization_id"))
-        organization = self.organization_get(given, of=project.organization if project else None)
+        organization = self.organization_get(given, project=project)
         return {"organization": organization, "project": project, "actor": self._actor()}
 
     def _actor(self) -> str:

@@ -209,7 +209,7 @@ class WorkViewSet(TenantViewSet):
             project = self.parent_get(
                 Project.objects.for_user(request.user).select_related("organization"), place
             )
-            self.organization_get(organization, of=project.organization)
+            self.organization_get(organization, project=project)
         else:
             project = improving_project(self.organization_get(organization))
         given["context"] = {name: value for name, value in given["context"].items() if value is not None}

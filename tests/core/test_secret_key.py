@@ -44,10 +44,11 @@ def test_who_starts_while_another_makes_it_waits_for_what_that_one_writes(place:
 def test_one_that_could_not_be_written_is_made_at_the_next_start(place: Path) -> None:
     """As on a full disk, which leaves an empty file."""
     place.parent.mkdir()
-    place.touch()
+    place.touch(0o644)
     key = site.secret_key()
     assert len(key) > 50
     assert site.secret_key() == key == place.read_text()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
 
 
 def test_it_is_read_where_nothing_can_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

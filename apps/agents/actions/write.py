@@ -143,20 +143,14 @@ class EditFile(Action):
         name = relative(ctx.root, file)
         before = decode(file.read_bytes(), name=name)
         edit = edit_text(before.text, self.old_text, self.new_text)
-        if edit.splits_line:
-            self._refuse_broken(name, before.text, edit.text)
-        ctx.write(file, before.with_text(edit.text).encode())
         text, kept = with_finding(self._said(name, edit), name, edit.text)
-        return Result(ok=True, text=text, data={**kept, "line": edit.first, "how": edit.how}, changed=True)
-
-    @staticmethod
-    def _refuse_broken(name: str, before: str, after: str) -> None:
-        """The rest of a split line was most likely to be replaced too if the file parses no more."""
-        if (finding := syntax_finding(name, after)) and not syntax_finding(name, before):
+        if edit.splits_line and "finding" in kept and not syntax_finding(name, before.text):
             raise EditRefused(
-                f"old_text ends within a line, and with its rest {name} would not parse: {finding}.",
+                f"old_text ends within a line, and with its rest {name} would not parse: {kept['finding']}.",
                 hint="Give whole lines.",
             )
+        ctx.write(file, before.with_text(edit.text).encode())
+        return Result(ok=True, text=text, data={**kept, "line": edit.first, "how": edit.how}, changed=True)
 
     @staticmethod
     def _said(name: str, edit: Edit) -> str:
